@@ -1,0 +1,59 @@
+"""Lecture 7 of CS231n as composable JAX: optimization, regularization, transfer learning.
+
+Rooms load when first touched, so that `import lec7` costs nothing and a researcher who
+takes one room never meets the others:
+
+>>> import lec7
+>>> tx = lec7.optim.adam(1e-3)
+"""
+
+import importlib
+from typing import TYPE_CHECKING
+
+__version__ = "0.1.0"
+
+_ROOMS = (
+    "averaging",
+    "data",
+    "errors",
+    "experiment",
+    "losses",
+    "models",
+    "optim",
+    "random",
+    "regularize",
+    "report",
+    "schedules",
+    "train",
+    "tree",
+    "typing",
+)
+__all__ = [*_ROOMS]  # pyright: ignore[reportUnsupportedDunderAll]
+
+if TYPE_CHECKING:
+    from lec7 import (
+        averaging,
+        data,
+        errors,
+        experiment,
+        losses,
+        models,
+        optim,
+        random,
+        regularize,
+        report,
+        schedules,
+        train,
+        tree,
+        typing,
+    )
+
+
+def __getattr__(name: str):
+    if name in _ROOMS:
+        return importlib.import_module(f"lec7.{name}")
+    raise AttributeError(f"module 'lec7' has no attribute {name!r}; its rooms are {', '.join(_ROOMS)}")
+
+
+def __dir__() -> list[str]:
+    return [*_ROOMS, "__version__"]

@@ -1,0 +1,18 @@
+"""Sources of examples, and which of them each step sees."""
+
+from lec7.data.catalogue import digits, fashion_mnist, mnist5k
+from lec7.data.order import batch_indices, permute
+from lec7.data.source import ArraySource, Source, batch, split, take
+
+__all__ = [
+    "ArraySource",
+    "Source",
+    "batch",
+    "batch_indices",
+    "digits",
+    "fashion_mnist",
+    "mnist5k",
+    "permute",
+    "split",
+    "take",
+]

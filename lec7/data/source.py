@@ -1,0 +1,118 @@
+"""What a data source is, and the one that lives on the device."""
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from lec7.data.order import batch_indices
+from lec7.errors import InputError
+from lec7.typing import ArrayLike, Batch, Key
+
+
+class Source(Protocol):
+    """Examples with a length and random access."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, indices: ArrayLike | slice) -> Batch: ...
+
+
+@jax.tree_util.register_pytree_node_class
+class ArraySource:
+    """A data set held on the device: arrays that agree in their first axis.
+
+    It is a pytree, so that compiled functions take it as an argument, and traced indices gather from it:
+    drawing a batch is part of the compiled step, and nothing travels.
+
+    Args:
+        arrays: name to array, one row an example; `"image"` and `"label"` in TFDS's convention.
+
+    Raises:
+        InputError: there is no array or no row, or the numbers of rows differ.
+
+    >>> source = ArraySource({"image": np.zeros((100, 8, 8, 1)), "label": np.arange(100) % 10})
+    >>> len(source), source[np.array([3, 14])]["label"].tolist()
+    (100, [3, 4])
+    """
+
+    def __init__(self, arrays: Mapping[str, ArrayLike]):
+        lengths = {name: np.shape(array)[0] if np.ndim(array) else 0 for name, array in arrays.items()}
+        if len(set(lengths.values())) != 1 or not all(lengths.values()):
+            raise InputError(f"expected arrays with one row an example and equally many rows, got rows {lengths}")
+        # Also inside a trace these are arrays and no tracers, so that a source may be cached.
+        with jax.ensure_compile_time_eval():
+            self.arrays = {name: jnp.asarray(array) for name, array in arrays.items()}
+
+    def __len__(self) -> int:
+        return len(next(iter(self.arrays.values())))
+
+    def __getitem__(self, indices: ArrayLike | slice) -> Batch:
+        return {name: array[indices] for name, array in self.arrays.items()}
+
+    def __repr__(self) -> str:
+        shapes = ", ".join(f"{name}: {array.dtype}{list(array.shape)}" for name, array in self.arrays.items())
+        return f"ArraySource({shapes})"
+
+    def tree_flatten(self) -> tuple[tuple[jax.Array, ...], tuple[str, ...]]:
+        """The arrays, and their names."""
+        return tuple(self.arrays.values()), tuple(self.arrays)
+
+    @classmethod
+    def tree_unflatten(cls, names: tuple[str, ...], arrays: Any) -> "ArraySource":
+        """The source of these arrays, as they are."""
+        source = object.__new__(cls)
+        source.arrays = dict(zip(names, arrays, strict=True))
+        return source
+
+
+def batch(source: Source, key: Key, step: ArrayLike, batch_size: int) -> Batch:
+    """The batch of a step: a pure function of (key, step), traceable where the source is.
+
+    Args:
+        source: the examples.
+        key: base key of the order.
+        step: counted from 0.
+        batch_size: number of examples.
+    """
+    return source[batch_indices(key, step, len(source), batch_size)]
+
+
+def take(source: ArraySource, indices: ArrayLike) -> ArraySource:
+    """The source of the examples at `indices`, in that order."""
+    with jax.ensure_compile_time_eval():
+        return ArraySource(source[jnp.asarray(indices)])
+
+
+def split(source: ArraySource, held_out: int, seed: int = 0) -> tuple[ArraySource, ArraySource]:
+    """Two sources: all but `held_out` examples, and those; which ones is a pure function of `seed`.
+
+    >>> train, test = split(ArraySource({"label": np.arange(10)}), held_out=3)
+    >>> len(train), len(test)
+    (7, 3)
+    """
+    if not 0 < held_out < len(source):
+        raise InputError(
+            f"held_out is {held_out}, expected 1 to {len(source) - 1}: the source has {len(source)} examples"
+        )
+    order = np.random.default_rng(seed).permutation(len(source))
+    return take(source, np.sort(order[held_out:])), take(source, np.sort(order[:held_out]))
+
+
+def check_labels(labels: ArrayLike, classes: int) -> None:
+    """Refuse labels outside of [0, classes).
+
+    >>> check_labels(np.array([0, 9, 10]), classes=10)
+    Traceback (most recent call last):
+    ...
+    lec7.errors.InputError: labels go from 0 to 10, expected 0 to 9 for 10 classes; the first bad one is row 2
+    """
+    labels = np.asarray(labels)
+    bad = np.flatnonzero((labels < 0) | (labels >= classes))
+    if len(bad):
+        raise InputError(
+            f"labels go from {labels.min()} to {labels.max()}, expected 0 to {classes - 1} for {classes} classes; "
+            f"the first bad one is row {bad[0]}"
+        )

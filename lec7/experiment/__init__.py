@@ -1,0 +1,19 @@
+"""What an experiment is, how its file is read, and how it is run."""
+
+from lec7.experiment.definition import Experiment, check
+from lec7.experiment.file import ExperimentFile, instantiate, load
+from lec7.experiment.folder import RunFolder
+from lec7.experiment.run import Observer, Outcome, evaluate, run
+
+__all__ = [
+    "Experiment",
+    "ExperimentFile",
+    "Observer",
+    "Outcome",
+    "RunFolder",
+    "check",
+    "evaluate",
+    "instantiate",
+    "load",
+    "run",
+]

@@ -1,0 +1,98 @@
+"""What an experiment is."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import optax
+
+from lec7 import data, train
+from lec7.data.order import check_batch_size
+from lec7.data.source import check_labels
+from lec7.errors import InputError
+from lec7.losses import Loss
+from lec7.models import Model, Variables
+from lec7.train import Step, TrainState, image
+from lec7.typing import Batch, Metrics
+
+
+@dataclass(frozen=True, kw_only=True)
+class Experiment:
+    """Everything that a run needs, made by an experiment file's `build(hp)`.
+
+    Any number among the optimizer's, the model's and the seed may be traced: `build` can run inside `jit` and `vmap`.
+
+    Attributes:
+        model: what is trained.
+        loss: from outputs and batch to values for each example.
+        optimizer: any Optax transformation; end it with one of `lec7.averaging` to evaluate an average.
+        train: examples to train on.
+        test: examples held out.
+        steps: number of training steps.
+        batch_size: examples a step.
+        seed: what all randomness comes from.
+        inputs: what the model sees of a batch.
+        log_every: steps a dispatch, and a row in the log.
+        evaluate_every: steps from one evaluation on `test`, and checkpoint, to the next.
+    """
+
+    model: Model
+    loss: Loss
+    optimizer: optax.GradientTransformation
+    train: data.ArraySource
+    test: data.ArraySource
+    steps: int
+    batch_size: int
+    seed: int | jax.Array = 0
+    inputs: Callable[[Batch], Any] = image
+    log_every: int = 50
+    evaluate_every: int = 500
+
+    def init(self) -> TrainState:
+        """The state before the first step."""
+        return train.init(self.model, self.optimizer, jax.random.key(self.seed), self.inputs(self.train[:1]))
+
+    def make_step(self) -> Step:
+        """The training step."""
+        return train.make_step(self.model, self.loss, self.optimizer, self.inputs)
+
+    def make_evaluate(self) -> Callable[[Variables, data.Source], Metrics]:
+        """The evaluation."""
+        return train.make_evaluate(self.model, self.loss, self.inputs)
+
+
+def check(experiment: Experiment) -> None:
+    """Refuses what would fail or mislead after the work has begun.
+
+    Raises:
+        InputError: a number out of range, a batch larger than the data set, a loss of another shape than one value an
+            example, labels that the model has no output for.
+    """
+    for name in ("steps", "batch_size", "log_every", "evaluate_every"):
+        value = getattr(experiment, name)
+        if value < 1:
+            raise InputError(f"{name} is {value}, expected at least 1")
+    check_batch_size(experiment.batch_size, len(experiment.train))
+
+    def forward(batch):
+        variables = experiment.init().variables
+        outputs, _ = experiment.model.apply(variables, experiment.inputs(batch), train=True, key=jax.random.key(0))
+        return outputs, experiment.loss(outputs, batch)
+
+    batch = jax.eval_shape(lambda: experiment.train[: experiment.batch_size])
+    outputs, metrics = jax.eval_shape(forward, batch)
+    _check_loss(metrics, experiment.batch_size)
+    if "label" in batch and batch["label"].ndim == 1 and isinstance(outputs, jax.ShapeDtypeStruct):
+        for source in (experiment.train, experiment.test):
+            check_labels(source.arrays["label"], outputs.shape[-1])
+
+
+def _check_loss(metrics: Any, rows: int) -> None:
+    if not isinstance(metrics, Mapping) or "loss" not in metrics:
+        raise InputError(f'the loss gave {metrics}, expected a dict of arrays with one called "loss"')
+    for name, values in metrics.items():
+        if values.shape != (rows,):
+            raise InputError(
+                f"the loss gave {name} of shape {values.shape}, expected one value an example: shape ({rows},)"
+            )

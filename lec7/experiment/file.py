@@ -1,0 +1,118 @@
+"""Reading an experiment file: a frozen dataclass of hyperparameters and `build(hp) -> Experiment`."""
+
+import dataclasses
+import hashlib
+import importlib.util
+import sys
+import traceback
+import typing
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lec7.errors import InputError, nearest
+from lec7.experiment.definition import Experiment, check
+
+SCALARS = (bool, int, float, str, type(None))
+
+
+@dataclasses.dataclass(frozen=True)
+class ExperimentFile:
+    """An experiment file, read: where it is, its dataclass, its function, its content's SHA-256."""
+
+    path: Path
+    hyperparameters: type
+    build: Callable[[Any], Experiment]
+    sha256: str
+
+    def restore(self, values: Mapping[str, Any]) -> Any:
+        """Hyperparameters from the values of a `config.json`."""
+        fields = {field.name: field for field in dataclasses.fields(self.hyperparameters)}
+        for name in values:
+            if name not in fields:
+                raise InputError(f"{self.path} has no hyperparameter {name!r}{nearest(name, list(fields))}")
+        # JSON knows no tuples.
+        return self.hyperparameters(
+            **{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
+        )
+
+
+def load(path: Path) -> ExperimentFile:
+    """Reads an experiment file; it may import modules that lie beside it.
+
+    Raises:
+        InputError: there is no such file, it fails when imported, or has no `build` of one annotated dataclass.
+    """
+    if not path.is_file():
+        raise InputError(f"no file {path}; expected an experiment, such as experiments/digits.py")
+    module = _import(path.resolve())
+    build: Any = getattr(module, "build", None)
+    if not callable(build):
+        raise InputError(
+            f"{path} has no function build; expected build(hp: Hyperparameters) -> lec7.experiment.Experiment"
+        )
+    hints = [hint for name, hint in typing.get_type_hints(build).items() if name != "return"]
+    if len(hints) != 1 or not dataclasses.is_dataclass(hints[0]):
+        raise InputError(
+            f"build in {path} takes {hints or 'nothing annotated'}, expected one dataclass: build(hp: Hyperparameters)"
+        )
+    hyperparameters = typing.cast(type, hints[0])
+    for field in dataclasses.fields(hyperparameters):
+        if field.default is dataclasses.MISSING or not _plain(field.default):
+            raise InputError(
+                f"hyperparameter {field.name} in {path} has no default of a plain type; "
+                "expected a number, a text, a bool, None or a tuple of these"
+            )
+    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+    return ExperimentFile(path.resolve(), hyperparameters, typing.cast(Any, build), sha256)
+
+
+def instantiate(file: ExperimentFile, hp: Any) -> Experiment:
+    """The experiment of these hyperparameters, checked.
+
+    Floats reach `build` as float32 numbers, so that what it computes from them rounds as it does when a
+    sweep traces them.
+
+    Raises:
+        InputError: `build` gives no `Experiment`, or one that can't be run.
+    """
+    floats = {
+        field.name: np.float32(value)
+        for field in dataclasses.fields(hp)
+        if isinstance(value := getattr(hp, field.name), float)
+    }
+    experiment = file.build(dataclasses.replace(hp, **floats))
+    if not isinstance(experiment, Experiment):
+        raise InputError(
+            f"build in {file.path} gave a {type(experiment).__name__}, expected a lec7.experiment.Experiment"
+        )
+    check(experiment)
+    return experiment
+
+
+def _plain(value: Any) -> bool:
+    return isinstance(value, SCALARS) or (isinstance(value, tuple) and all(_plain(item) for item in value))
+
+
+def _import(path: Path):
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    if spec is None or spec.loader is None:
+        raise InputError(f"{path} is no Python file")
+    module = importlib.util.module_from_spec(spec)
+    # Its dataclass is looked up by module name, and its neighbours are imported from its folder.
+    sys.modules[path.stem] = module
+    if str(path.parent) not in sys.path:
+        sys.path.insert(0, str(path.parent))
+    try:
+        spec.loader.exec_module(module)
+    except InputError:
+        raise
+    except SyntaxError as error:
+        raise InputError(f"{path}, line {error.lineno}: {error.msg}") from None
+    except Exception as error:
+        lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
+        where = f", line {lines[-1]}" if lines else ""
+        raise InputError(f"{path}{where}: {type(error).__name__}: {error}") from error
+    return module

@@ -1,0 +1,102 @@
+"""Convolution and pooling in the form that is fast on the backend at hand.
+
+XLA's convolution loses its threads on a CPU inside `scan` and `while`, and a training loop is one. Patches
+and one matrix product keep them (`scripts/bench_conv.py` measures both). Elsewhere XLA's own is called.
+"""
+
+import functools
+from collections.abc import Callable, Sequence
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+
+def convolution(backend: str | None = None) -> Callable[..., jax.Array]:
+    """The function to hand to Flax: `nnx.Conv(..., conv_general_dilated=convolution())`.
+
+    Args:
+        backend: `"cpu"`, `"gpu"` or `"tpu"`; by default the one that JAX uses.
+    """
+    return patches_convolution if (backend or jax.default_backend()) == "cpu" else lax.conv_general_dilated
+
+
+def patches_convolution(
+    lhs: jax.Array,
+    rhs: jax.Array,
+    window_strides: Sequence[int],
+    padding: str | Sequence[tuple[int, int]],
+    lhs_dilation: Sequence[int] | None = None,
+    rhs_dilation: Sequence[int] | None = None,
+    dimension_numbers=None,
+    feature_group_count: int = 1,
+    **options,
+) -> jax.Array:
+    """`lax.conv_general_dilated`, written as a matrix product over patches where that is possible.
+
+    Args:
+        lhs: images [n, height, width, in].
+        rhs: kernel [rows, columns, in, out].
+        window_strides: two strides.
+        padding: `"SAME"`, `"VALID"` or two pairs.
+        lhs_dilation: as in `lax`; anything but ones goes to `lax`.
+        rhs_dilation: likewise.
+        dimension_numbers: as in `lax`; the layouts above are Flax's.
+        feature_group_count: likewise; grouped convolutions go to `lax`.
+        **options: handed on to `lax`.
+
+    Returns:
+        Images [n, height', width', out].
+
+    >>> x, k = jnp.ones((1, 5, 5, 2)), jnp.ones((3, 3, 2, 4))
+    >>> patches_convolution(x, k, (1, 1), "SAME")[0, 2, 2].tolist()
+    [18.0, 18.0, 18.0, 18.0]
+    """
+    dilated = set(lhs_dilation or (1,)) | set(rhs_dilation or (1,)) != {1}
+    if lhs.ndim != 4 or dilated or feature_group_count != 1:
+        numbers = dimension_numbers or lax.conv_dimension_numbers(lhs.shape, rhs.shape, ("NHWC", "HWIO", "NHWC"))
+        return lax.conv_general_dilated(
+            lhs,
+            rhs,
+            window_strides,
+            padding,
+            lhs_dilation,
+            rhs_dilation,
+            numbers,
+            feature_group_count,
+            **options,
+        )
+    if isinstance(padding, str):
+        padding = lax.padtype_to_pads(lhs.shape[1:3], rhs.shape[:2], window_strides, padding)
+    rows, columns, _, out = rhs.shape
+    x = jnp.pad(lhs, ((0, 0), *padding, (0, 0)))
+    n, height, width, channels = x.shape
+    (down, right) = window_strides
+    tall, wide = (height - rows) // down + 1, (width - columns) // right + 1
+
+    def tap(i: int, j: int) -> jax.Array:
+        """What the kernel's element (i, j) sees, for every place that it stands in."""
+        end = (n, i + (tall - 1) * down + 1, j + (wide - 1) * right + 1, channels)
+        return lax.slice(x, (0, i, j, 0), end, (1, down, right, 1))
+
+    patches = jnp.concatenate([tap(i, j) for i in range(rows) for j in range(columns)], axis=-1)
+    product = patches.reshape(n * tall * wide, -1) @ rhs.reshape(-1, out)
+    return product.reshape(n, tall, wide, out)
+
+
+def max_pool(x: jax.Array, size: int = 2) -> jax.Array:
+    """The maximum over windows of size x size without overlap; a remainder at the far edges is left out.
+
+    Maxima of strided slices: on a CPU several times faster, backwards too, than a window reduction.
+
+    Args:
+        x: images [n, height, width, channels].
+        size: edge of a window in pixels.
+
+    >>> max_pool(jnp.arange(16.0).reshape(1, 4, 4, 1)).reshape(-1).tolist()
+    [5.0, 7.0, 13.0, 15.0]
+    """
+    _, height, width, _ = x.shape
+    x = x[:, : height // size * size, : width // size * size]
+    x = functools.reduce(jnp.maximum, [x[:, i::size] for i in range(size)])
+    return functools.reduce(jnp.maximum, [x[:, :, j::size] for j in range(size)])

@@ -1,0 +1,44 @@
+"""A model from a Flax Linen module."""
+
+from typing import Any
+
+import flax.linen
+
+from lec7 import random
+from lec7.models.contract import Model, Variables, call_arguments
+
+
+def from_linen(module: flax.linen.Module) -> Model:
+    """A `Model` from a Linen module.
+
+    The module is called as `module(inputs)`, with `train` or `deterministic` where its `__call__` takes
+    one. Keys for its random streams (`"dropout"` and any other that `make_rng` names) come from the
+    key of each call.
+
+    >>> import jax, jax.numpy as jnp
+    >>> model = from_linen(flax.linen.Dense(10))
+    >>> variables = model.init(jax.random.key(0), jnp.zeros((1, 4)))
+    >>> outputs, state = model.apply(variables, jnp.zeros((8, 4)), train=False)
+    >>> outputs.shape
+    (8, 10)
+    """
+
+    def call(variables, inputs, train, key, **options):
+        # One default stream serves every name: Linen folds the stream's name and the module's path in.
+        rngs = {"params": random.stream(key, "linen")} if key is not None else {}
+        arguments = call_arguments(type(module).__call__, train=train, key=key)
+        return module.apply(variables, inputs, rngs=rngs, **options, **arguments)
+
+    def init(key, inputs):
+        arguments = call_arguments(type(module).__call__, train=False, key=key)
+        state = dict(module.init(key, inputs, **arguments))
+        return Variables(state.pop("params", {}), state)
+
+    def apply(variables, inputs, *, train, key=None):
+        everything: dict[str, Any] = {"params": variables.params, **variables.state}
+        if not train:
+            return call(everything, inputs, train, key), variables.state
+        outputs, changed = call(everything, inputs, train, key, mutable=list(variables.state))
+        return outputs, {**variables.state, **changed}
+
+    return Model(init, apply)

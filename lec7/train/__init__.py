@@ -1,0 +1,24 @@
+"""The training state, the step, what runs it, and the loop.
+
+`lec7.train.checkpoints` (Orbax) is imported by its own name, so that the step runs without it.
+"""
+
+from lec7.train.evaluate import make_evaluate
+from lec7.train.fit import fit
+from lec7.train.run import draw, jit, scan, stacked
+from lec7.train.state import TrainState, init
+from lec7.train.step import Step, image, make_step
+
+__all__ = [
+    "Step",
+    "TrainState",
+    "draw",
+    "fit",
+    "image",
+    "init",
+    "jit",
+    "make_evaluate",
+    "make_step",
+    "scan",
+    "stacked",
+]

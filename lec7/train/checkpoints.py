@@ -1,0 +1,167 @@
+"""Checkpoints: Orbax, asynchronous and atomic, with a checksum that finds a single wrong bit."""
+
+import contextlib
+import math
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import orbax.checkpoint as ocp
+from orbax.checkpoint.checkpoint_managers import preservation_policy as keep
+
+from lec7 import tree
+from lec7.errors import InputError
+from lec7.train.state import TrainState
+
+
+@dataclass(frozen=True)
+class Restored:
+    """What was read: the state, its step, and what was passed over as damaged (step to reason)."""
+
+    state: TrainState
+    step: int
+    damaged: dict[int, str]
+
+
+class Checkpoints:
+    """The checkpoints of one run: the latest ones and the one with the best score are kept.
+
+    A context manager; leaving it waits until everything is written.
+
+    Args:
+        folder: where they lie, one folder a step; made when the first one is saved.
+        latest: how many of the latest to keep.
+    """
+
+    def __init__(self, folder: Path, latest: int = 2):
+        def score(metrics):
+            return metrics["score"]
+
+        kept = keep.AnyPreservationPolicy([keep.LatestN(latest), keep.BestN(get_metric_fn=score, n=1)])
+        self.folder = folder.resolve()
+        self._manager = ocp.CheckpointManager(
+            self.folder,
+            options=ocp.CheckpointManagerOptions(best_fn=score, preservation_policy=kept, cleanup_tmp_directories=True),
+        )
+
+    def __enter__(self) -> "Checkpoints":
+        return self
+
+    def __exit__(self, *error) -> None:
+        self._manager.close()
+
+    @property
+    def steps(self) -> list[int]:
+        """The steps that there are checkpoints of, in order."""
+        return sorted(self._manager.all_steps())
+
+    @property
+    def best(self) -> int | None:
+        """The step of the best score; None where there is no checkpoint."""
+        return self._manager.best_step()
+
+    def save(self, state: TrainState, score: float = -math.inf) -> None:
+        """Starts to write the state of `state.step`; training may go on at once, donation included.
+
+        Args:
+            state: what to save.
+            score: what the best checkpoint has most of.
+        """
+        # The copy is the writer's own: the original's memory is the next step's.
+        state = jax.tree.map(jnp.copy, state)
+        self._manager.save(
+            int(state.step),
+            args=ocp.args.StandardSave({"state": state, "checksum": checksum(state)}),
+            metrics={"score": score},
+        )
+
+    def wait(self) -> None:
+        """Waits until everything is written."""
+        self._manager.wait_until_finished()
+
+    def delete(self, step: int) -> None:
+        """Removes a step's checkpoint."""
+        self._manager.delete(step)
+
+    def restore(self, like: TrainState, step: int | None = None) -> Restored:
+        """The newest readable state, or the one of `step`.
+
+        Args:
+            like: a state of the same structure; arrays or `jax.ShapeDtypeStruct`s.
+            step: a step that was saved; by default the newest that is whole.
+
+        Raises:
+            InputError: there is no such checkpoint, or none that can be read.
+        """
+        if not self.steps or (step is not None and step not in self.steps):
+            what = "checkpoint" if step is None else f"checkpoint of step {step}"
+            raise InputError(f"{self.folder} has no {what}; it has steps {self.steps}")
+        damaged: dict[int, str] = {}
+        for candidate in [step] if step is not None else reversed(self.steps):
+            try:
+                return Restored(self._read(like, candidate), candidate, damaged)
+            except Exception as error:  # Orbax raises bare Exceptions for what it can't read.
+                damaged[candidate] = str(error).split(". See full")[0].split("\n")[0]
+        reasons = "; ".join(f"step {step}: {reason}" for step, reason in damaged.items())
+        raise InputError(f"no checkpoint in {self.folder} can be read: {reasons}")
+
+    def _read(self, like: TrainState, step: int) -> TrainState:
+        shapes = {"state": like, "checksum": jax.eval_shape(checksum, like)}
+        with _no_echo():
+            read = self._manager.restore(step, args=ocp.args.StandardRestore(jax.eval_shape(lambda: shapes)))
+        state = read["state"]
+        for (name, got), want in zip(tree.named(state).items(), jax.tree.leaves(like), strict=True):
+            if got.shape != want.shape or got.dtype != want.dtype:
+                raise InputError(f"{name} is {got.dtype}{got.shape}, the experiment has {want.dtype}{want.shape}")
+        if int(checksum(state)) != int(read["checksum"]):
+            raise InputError("its checksum is wrong, so that at least one bit of it has changed")
+        return state
+
+
+@jax.jit
+def checksum(state: TrainState) -> jax.Array:
+    """A uint32 that depends on each bit of each leaf and on its place.
+
+    Sums modulo 2**32 of mixed words are exact in any order: every device and every way of sharding gets
+    the same.
+
+    >>> bool(checksum(jnp.array([1.0, 2.0])) == checksum(jnp.array([2.0, 1.0])))
+    False
+    """
+    total = jnp.uint32(0)
+    for number, leaf in enumerate(jax.tree.leaves(state)):
+        place = jnp.arange(1, words.size + 1, dtype=jnp.uint32) if (words := _words(leaf)).size else words
+        mixed = (words + place * jnp.uint32(0x9E3779B9)) ^ jnp.uint32(number)
+        mixed = (mixed ^ (mixed >> 16)) * jnp.uint32(0x85EBCA6B)
+        total += jnp.sum(mixed ^ (mixed >> 13), dtype=jnp.uint32)
+    return total
+
+
+def _words(leaf: jax.Array) -> jax.Array:
+    """The bits of an array, as uint32 [n]."""
+    if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+        leaf = jax.random.key_data(leaf)
+    if jnp.issubdtype(leaf.dtype, jnp.complexfloating):
+        leaf = jnp.stack([leaf.real, leaf.imag])
+    if leaf.dtype == jnp.bool_:
+        leaf = leaf.astype(jnp.uint8)
+    word = {1: jnp.uint8, 2: jnp.uint16}.get(leaf.dtype.itemsize, jnp.uint32)
+    return jax.lax.bitcast_convert_type(leaf, word).astype(jnp.uint32).reshape(-1)
+
+
+def size(state: TrainState) -> int:
+    """Bytes of a state's arrays."""
+    return sum(int(np.prod(leaf.shape)) * leaf.dtype.itemsize for leaf in jax.tree.leaves(state))
+
+
+@contextlib.contextmanager
+def _no_echo():
+    """Keeps Python from telling on stderr of the reads that Orbax leaves behind when one fails."""
+    hook, sys.unraisablehook = sys.unraisablehook, lambda _: None
+    try:
+        yield
+    finally:
+        sys.unraisablehook = hook

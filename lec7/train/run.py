@@ -1,0 +1,65 @@
+"""What runs a step: one at a time or many a dispatch. Each takes a function and gives one, so that they compose."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from lec7 import data, random
+from lec7.train.state import TrainState
+from lec7.train.step import Step
+from lec7.typing import Batch, Metrics
+
+Draw = Callable[[Any, TrainState, jax.Array], Batch]
+"""From (data, state, number of the step within its dispatch) to a batch; traceable."""
+
+
+def jit(function: Callable[..., Any]) -> Callable[..., Any]:
+    """`jax.jit` of a step or a scan, which hands the old state's memory to the new one.
+
+    The state given is gone after the call: go on with the one that comes back.
+    """
+    return jax.jit(function, donate_argnums=0)
+
+
+def stacked(batches: Batch, state: TrainState, i: jax.Array) -> Batch:
+    """Draws batch `i` of arrays [steps, batch, ...]."""
+    return jax.tree.map(lambda array: array[i], batches)
+
+
+def draw(batch_size: int) -> Draw:
+    """Draws from a data source on the device: the batch is a pure function of the state's key and step."""
+
+    def from_source(source: data.Source, state: TrainState, i: jax.Array) -> Batch:
+        return data.batch(source, random.stream(state.key, "order"), state.step, batch_size)
+
+    return from_source
+
+
+def scan(step: Step, most: int, draw: Draw = stacked) -> Callable[..., tuple[TrainState, Metrics]]:
+    """Up to `most` steps in one dispatch.
+
+    Args:
+        step: from `make_step`.
+        most: number of steps that there is room for.
+        draw: where each step's batch comes from: `stacked` arrays [most, batch, ...] (the default), or
+            `train.draw(batch_size)` for a source on the device.
+
+    Returns:
+        A pure function `run(state, data, steps=most) -> (state, metrics)`; each metric is an array [most],
+        with zeros beyond `steps`. `steps` may be traced: one compilation serves every number.
+    """
+
+    def run(state: TrainState, data: Any, steps: int | jax.Array = most) -> tuple[TrainState, Metrics]:
+        def one(i, carry):
+            state, rows = carry
+            state, metrics = step(state, draw(data, state, i))
+            return state, jax.tree.map(lambda row, value: row.at[i].set(value), rows, metrics)
+
+        _, metrics = jax.eval_shape(lambda: step(state, draw(data, state, jnp.int32(0))))
+        rows = jax.tree.map(lambda metric: jnp.zeros((most, *metric.shape), metric.dtype), metrics)
+        return lax.fori_loop(0, steps, one, (state, rows))
+
+    return run

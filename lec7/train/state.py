@@ -1,0 +1,59 @@
+"""All that training carries from step to step."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from lec7 import averaging, random
+from lec7.models import Model, Variables
+from lec7.typing import Key, Params, PyTree
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class TrainState:
+    """Step (int32 array of shape (), steps taken so far), the base key that never changes, and the arrays."""
+
+    step: jax.Array
+    key: Key
+    params: Params
+    model_state: Mapping[str, Any]
+    opt_state: PyTree
+
+    @property
+    def variables(self) -> Variables:
+        """What the model is called with, parameters as they are."""
+        return Variables(self.params, self.model_state)
+
+    @property
+    def averaged(self) -> Variables:
+        """What the model is evaluated with: the averaged parameters where the optimizer keeps an average."""
+        if not averaging.find(self.opt_state):
+            return self.variables
+        return Variables(averaging.averaged_params(self.opt_state, self.params), self.model_state)
+
+    replace = replace
+
+
+def init(model: Model, optimizer: optax.GradientTransformation, key: Key, inputs: Any) -> TrainState:
+    """The state before the first step.
+
+    Args:
+        model: its `init` gets the stream `"init"` of the key.
+        optimizer: any Optax transformation.
+        key: base key of the run, from which every stream of it comes.
+        inputs: a batch as the model sees it; its shapes and dtypes count.
+
+    >>> import jax.numpy as jnp, lec7
+    >>> model = lec7.models.from_nnx(lambda rngs: lec7.models.MLP(3, (), 2, rngs=rngs))
+    >>> int(init(model, lec7.optim.sgd(0.1), jax.random.key(0), jnp.zeros((1, 3))).step)
+    0
+    """
+    params, model_state = model.init(random.stream(key, "init"), inputs)
+    state = TrainState(jnp.zeros((), jnp.int32), key, params, model_state, optimizer.init(params))
+    # A state's memory is handed on from step to step: it must not be the caller's, nor shared within.
+    return jax.tree.map(jnp.copy, state)

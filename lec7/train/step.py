@@ -1,0 +1,87 @@
+"""One training step, pure and unjitted."""
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from lec7 import optim, random
+from lec7.losses import Loss
+from lec7.models import Model, Variables
+from lec7.train.state import TrainState
+from lec7.typing import Batch, Metrics
+
+
+class Step(Protocol):
+    """From a state and a batch to the next state and the batch's mean metrics, arrays of shape ()."""
+
+    def __call__(self, state: TrainState, batch: Batch, /) -> tuple[TrainState, Metrics]: ...  # noqa: D102
+
+
+def image(batch: Batch) -> jax.Array:
+    """The inputs of a batch of images as the model sees them: floats, bytes scaled to [0, 1].
+
+    >>> image({"image": jnp.array([0, 255], jnp.uint8)}).tolist()
+    [0.0, 1.0]
+    """
+    pixels = batch["image"]
+    return pixels * jnp.float32(1 / 255) if pixels.dtype == jnp.uint8 else pixels
+
+
+def make_step(
+    model: Model,
+    loss: Loss,
+    optimizer: optax.GradientTransformation,
+    inputs: Callable[[Batch], Any] = image,
+) -> Step:
+    """The step that moves `model`'s parameters down the mean of `loss` as `optimizer` says.
+
+    Args:
+        model: called in training mode, with the stream `"model"` of the state's key at its step.
+        loss: from outputs and batch to values for each example; `"loss"` is minimised.
+        optimizer: any Optax transformation; it gets `value`, `grad` and `value_fn` as extra arguments.
+        inputs: what the model sees of a batch.
+
+    Returns:
+        A `Step`; its metrics are the loss's means and the learning rates in force.
+
+    Run it as `train.jit(step)`, or several at a time as `train.jit(train.scan(step, 50))`.
+    """
+    optimizer = optax.with_extra_args_support(optimizer)
+
+    def step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
+        key = random.stream(state.key, "model", state.step)
+
+        def objective(params):
+            outputs, model_state = model.apply(Variables(params, state.model_state), inputs(batch), train=True, key=key)
+            metrics = {name: jnp.mean(values) for name, values in loss(outputs, batch).items()}
+            return metrics["loss"], (metrics, model_state)
+
+        (value, (metrics, model_state)), grads = jax.value_and_grad(objective, has_aux=True)(state.params)
+        updates, opt_state = optimizer.update(
+            grads,
+            state.opt_state,
+            state.params,
+            value=value,
+            grad=grads,
+            value_fn=lambda params: objective(params)[0],
+        )
+        new = TrainState(
+            step=state.step + 1,
+            key=state.key,
+            params=optax.apply_updates(state.params, updates),
+            model_state=model_state,
+            opt_state=opt_state,
+        )
+        return new, metrics | _named_rates(opt_state)
+
+    return step
+
+
+def _named_rates(opt_state) -> Metrics:
+    rates = optim.learning_rates(opt_state)
+    if len(rates) == 1:
+        return {"learning_rate": rates[0]}
+    return {f"learning_rate/{i}": rate for i, rate in enumerate(rates)}

@@ -1,0 +1,87 @@
+"""Leaves of a pytree by name.
+
+A leaf is called by the keys on its way, joined by slashes: `"blocks/3/conv/kernel"`. Patterns are
+regular expressions that must match the whole of that path.
+"""
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import jax
+from jax.tree_util import KeyPath
+
+from lec7.errors import InputError, nearest
+from lec7.typing import PyTree
+
+
+def path_name(path: KeyPath) -> str:
+    """A JAX key path as a name: dict keys, indices and attributes joined by slashes."""
+    return jax.tree_util.keystr(path, simple=True, separator="/")
+
+
+def paths(tree: PyTree) -> list[str]:
+    """The names of a tree's leaves, in the order of `jax.tree.leaves`.
+
+    >>> paths({"head": {"kernel": 1.0, "bias": 0.0}, "blocks": [2.0, 3.0]})
+    ['blocks/0', 'blocks/1', 'head/bias', 'head/kernel']
+    """
+    return [path_name(path) for path, _ in jax.tree_util.tree_leaves_with_path(tree)]
+
+
+def named(tree: PyTree) -> dict[str, Any]:
+    """The leaves of a tree by name.
+
+    >>> named({"head": {"kernel": 1.0, "bias": 0.0}})
+    {'head/bias': 0.0, 'head/kernel': 1.0}
+    """
+    return {path_name(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(tree)}
+
+
+def map_named(function: Callable[..., Any], tree: PyTree, *rest: PyTree) -> PyTree:
+    """`jax.tree.map` whose function gets the leaf's name first.
+
+    >>> map_named(lambda name, x: x if name.endswith("kernel") else 0.0, {"kernel": 2.0, "bias": 1.0})
+    {'bias': 0.0, 'kernel': 2.0}
+    """
+    return jax.tree_util.tree_map_with_path(lambda path, *xs: function(path_name(path), *xs), tree, *rest)
+
+
+def select(tree: PyTree, pattern: str) -> PyTree:
+    """Which leaves a pattern matches: the tree with a bool for each leaf.
+
+    Args:
+        tree: any pytree.
+        pattern: a regular expression over whole leaf paths.
+
+    Raises:
+        InputError: the pattern matches no leaf, or is no regular expression.
+
+    >>> select({"head": {"kernel": 1.0}, "stem": {"kernel": 2.0}}, "head/.*")
+    {'head': {'kernel': True}, 'stem': {'kernel': False}}
+    >>> select({"head": {"kernel": 1.0}}, "haed/.*")
+    Traceback (most recent call last):
+    ...
+    lec7.errors.InputError: no leaf matches 'haed/.*'; did you mean 'head/.*'?
+    """
+    try:
+        regex = re.compile(pattern)
+    except re.error as error:
+        raise InputError(f"{pattern!r} is no regular expression: {error}") from None
+    names = paths(tree)
+    if not any(regex.fullmatch(name) for name in names):
+        raise InputError(f"no leaf matches {pattern!r}{_hint(pattern, names)}")
+    return map_named(lambda name, _: regex.fullmatch(name) is not None, tree)
+
+
+def _hint(pattern: str, names: list[str]) -> str:
+    """The nearest thing that would have matched: the pattern's literal head, put right."""
+    if not names:
+        return "; the tree has no leaves"
+    literal = re.match(r"[\w/.-]*?(?=/?\.\*|$)", pattern)
+    if literal and literal[0]:
+        depth = literal[0].count("/") + 1
+        heads = sorted({"/".join(name.split("/")[:depth]) for name in names})
+        if hint := nearest(literal[0], heads):
+            return hint.replace("'?", pattern[literal.end() :] + "'?")
+    return nearest(pattern, names) or f"; the leaves are {', '.join(names[:8])}{', ...' if len(names) > 8 else ''}"

@@ -1,0 +1,36 @@
+"""Names for the few shapes of data that every room shares."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+from jax.typing import ArrayLike
+
+Key = jax.Array
+"""A typed PRNG key, as `jax.random.key` makes it."""
+
+Scalar = float | jax.Array
+"""A Python float or a traced array of shape ()."""
+
+Schedule = Callable[[jax.Array], jax.Array]
+"""A pure function from a step (int32 array of shape (), counted from 0) to a value."""
+
+PyTree = Any
+"""Nested containers with arrays as leaves."""
+
+Params = Any
+"""Nested dicts of arrays; a leaf has one name everywhere: `"blocks/3/conv/kernel"`."""
+
+Batch = Mapping[str, jax.Array]
+"""Arrays that agree in their first axis, one row an example: `{"image": ..., "label": ...}`."""
+
+Metrics = dict[str, jax.Array]
+"""Named values of a batch or a window of steps; `"loss"` is the one that is minimised."""
+
+
+def is_traced(value: Any) -> bool:
+    """Whether a value is known only to the compiled program, as inside `jit` and `vmap`."""
+    return isinstance(value, jax.core.Tracer)  # pyright: ignore[reportAttributeAccessIssue]
+
+
+__all__ = ["ArrayLike", "Batch", "Key", "Metrics", "Params", "PyTree", "Scalar", "Schedule", "is_traced"]

@@ -1,0 +1,133 @@
+"""The command as a person meets it: in a process of its own, by its exit code and its words."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+DIGITS = str(ROOT / "experiments" / "digits.py")
+QUICK = ("--steps", "20", "--width", "8")
+
+
+def lec7(*words, cwd, **options):
+    environment = {k: v for k, v in os.environ.items() if k != "XLA_FLAGS"}
+    command = [sys.executable, "-m", "lec7", *map(str, words)]
+    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=240, **options)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A folder with one finished run, "runs/a"."""
+    folder = tmp_path_factory.mktemp("finished")
+    done = lec7("run", DIGITS, "--name", "a", *QUICK, cwd=folder)
+    assert done.returncode == 0, done.stderr
+    assert "finished at step 20" in done.stdout
+    return folder
+
+
+def test_help_lists_the_commands_and_imports_no_jax(tmp_path):
+    done = lec7("--help", cwd=tmp_path)
+    assert done.returncode == 0
+    for command in ("run", "eval", "runs", "doctor"):
+        assert f"  {command} " in done.stdout
+    code = "import sys, lec7.cli; lec7.cli.main(['--help']); sys.exit('jax' in sys.modules or 'numpy' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True).returncode == 0
+
+
+def test_the_folder_of_a_run(finished):
+    folder = finished / "runs" / "a"
+    names = {path.name for path in folder.iterdir()}
+    assert names == {"config.json", "metrics.jsonl", "result.json", "checkpoints", "curves.png", "events"}
+    config = json.loads((folder / "config.json").read_text())
+    assert config["hyperparameters"]["width"] == 8
+    assert config["versions"]["jax"]
+    assert config["device"]["platform"] == "cpu"
+    assert len(config["git_commit"].split("+")[0]) == 40
+
+
+def test_eval_prints_what_the_run_ended_with(finished):
+    done = lec7("eval", "runs/a", cwd=finished)
+    result = json.loads((finished / "runs/a/result.json").read_text())
+    assert done.returncode == 0, done.stderr
+    assert f"{result['metrics']['test/accuracy']:.4f}" in done.stdout
+    assert f"{result['metrics']['test/loss_raw']:.4f}" in done.stdout
+    best = lec7("eval", "runs/a", "--checkpoint", "best", cwd=finished)
+    assert "step 20" in best.stdout
+
+
+def test_runs_lists_it(finished):
+    done = lec7("runs", cwd=finished)
+    assert "digits" in done.stdout
+    assert "finished" in done.stdout
+
+
+def test_a_finished_run_needs_no_resuming(finished):
+    done = lec7("run", "--resume", "runs/a", cwd=finished)
+    assert done.returncode == 0
+    assert "is finished" in done.stdout
+
+
+def test_an_existing_run_is_not_written_over_unasked(finished):
+    done = lec7("run", DIGITS, "--name", "a", *QUICK, cwd=finished)
+    assert done.returncode == 2
+    assert "exists; give another --name" in done.stderr
+
+
+def test_doctor_tells_versions_devices_and_parts(tmp_path):
+    done = lec7("doctor", cwd=tmp_path)
+    assert done.returncode == 0
+    for word in ("jax", "optax", "cpu", "fashion_mnist"):
+        assert word in done.stdout
+
+
+def test_help_of_an_experiment_shows_its_hyperparameters(tmp_path):
+    done = lec7("run", DIGITS, "--help", cwd=tmp_path)
+    assert done.returncode == 0
+    assert "--learning-rate FLOAT" in done.stdout
+    assert "Chance to drop a hidden unit." in done.stdout
+    assert "(default: 0.003)" in done.stdout
+
+
+BAD = {
+    "no command": ((), "usage"),
+    "an unknown command": (("rnu",), "no command 'rnu'; did you mean 'run'"),
+    "no experiment": (("run",), ""),
+    "a missing experiment": (("run", "nothing.py"), "no file nothing.py"),
+    "an unknown option": (("run", DIGITS, "--learning-rat", "1"), "learning-rat"),
+    "a wrong type": (("run", DIGITS, "--steps", "many"), "many"),
+    "a batch larger than the data": (("run", DIGITS, "--batch-size", "2000"), "expected 1 to 1437"),
+    "a chance out of range": (("run", DIGITS, "--dropout", "1.5"), "expected a chance to keep"),
+    "a decay out of range": (("run", DIGITS, "--ema-decay", "1"), "decay is 1.0"),
+    "no steps": (("run", DIGITS, "--steps", "0"), "steps is 0"),
+    "a missing data folder": (("run", ROOT / "experiments/fashion.py", "--directory", "nowhere"), "no folder nowhere"),
+    "a folder that is no run": (("eval", "nowhere"), "nowhere is no run"),
+    "resuming what is no run": (("run", "--resume", "nowhere"), "nowhere is no run"),
+    "no runs": (("runs", "--workdir", "nowhere"), "no folder nowhere"),
+    "a name that is a path": (("run", DIGITS, "--name", "../a"), "expected one folder's name"),
+    "a folder that can't be written": (("run", DIGITS, "--workdir", "/proc/runs"), "give another --workdir"),
+}
+
+
+@pytest.mark.parametrize("what", BAD)
+def test_bad_input_is_a_message_and_exit_code_2(tmp_path, what):
+    words, message = BAD[what]
+    done = lec7(*words, cwd=tmp_path)
+    assert done.returncode == 2, done.stderr
+    assert message in done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "runs").exists() or not list((tmp_path / "runs").iterdir())
+
+
+def test_a_changed_experiment_is_not_resumed(tmp_path):
+    mine = tmp_path / "mine.py"
+    mine.write_text(Path(DIGITS).read_text())
+    assert lec7("run", mine, *QUICK, "--name", "a", cwd=tmp_path).returncode == 0
+    mine.write_text(mine.read_text() + "# changed\n")
+    (tmp_path / "runs/a/result.json").unlink()
+    done = lec7("run", "--resume", "runs/a", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "has changed since" in done.stderr

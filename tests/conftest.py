@@ -1,0 +1,68 @@
+"""What all tests share: eight virtual CPU devices, strict shapes."""
+
+import os
+
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=8"
+os.environ["MPLBACKEND"] = "agg"
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from lec7 import averaging, data, losses, models, optim, random, train
+
+jax.config.update("jax_numpy_rank_promotion", "raise")
+
+
+@pytest.fixture
+def x64():
+    """Double precision, for comparisons with NumPy's."""
+    with jax.enable_x64(True):
+        yield
+
+
+@pytest.fixture
+def key():
+    return jax.random.key(0)
+
+
+class Small:
+    """A small classifier with batch norm, dropout, Adam and an average, on 100 random examples."""
+
+    def __init__(self):
+        rng = np.random.default_rng(0)
+        self.source = data.ArraySource(
+            {"image": rng.normal(size=(100, 6)).astype(np.float32), "label": (np.arange(100) % 3).astype(np.int32)}
+        )
+        self.model = models.from_nnx(lambda rngs: models.MLP(6, (8,), 3, keep=0.8, rngs=rngs))
+        self.optimizer = optax.chain(optim.adam(0.01), averaging.ema(0.9))
+        self.step = train.make_step(self.model, losses.cross_entropy, self.optimizer)
+
+    def init(self, seed=0):
+        return train.init(self.model, self.optimizer, jax.random.key(seed), jnp.zeros((1, 6)))
+
+    def batch(self, t):
+        key = random.stream(jax.random.key(0), "order")
+        return data.batch(self.source, key, t, 10)
+
+
+@pytest.fixture(scope="session")
+def small():
+    return Small()
+
+
+def assert_same(a, b):
+    """Two pytrees, keys included, agree bit for bit."""
+    assert jax.tree.structure(a) == jax.tree.structure(b)
+    for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True):
+        if jnp.issubdtype(x.dtype, jax.dtypes.prng_key):
+            x, y = jax.random.key_data(x), jax.random.key_data(y)
+        np.testing.assert_array_equal(np.asarray(x), np.asarray(y))
+
+
+@pytest.fixture
+def same():
+    return assert_same

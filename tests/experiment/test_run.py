@@ -1,0 +1,169 @@
+"""A run in this process: what it leaves, and how it ends."""
+
+import dataclasses
+import json
+import signal
+
+import jax
+import numpy as np
+import optax
+import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from lec7 import experiment, losses, optim, report, schedules, train
+from lec7.experiment.run import Outcome
+from lec7.train.checkpoints import Checkpoints
+
+
+class Watcher:
+    """Keeps what it is told; may send a signal at a step."""
+
+    def __init__(self, kill_at=None):
+        self.rows, self.said, self.kill_at = [], [], kill_at
+
+    def begin(self, step, steps):
+        self.range = (step, steps)
+
+    def row(self, row):
+        self.rows.append(row)
+        if row["step"] == self.kill_at:
+            self.kill_at = None
+            signal.raise_signal(signal.SIGTERM)
+
+    def say(self, text):
+        self.said.append(text)
+
+
+@pytest.fixture
+def built(small):
+    return experiment.Experiment(
+        model=small.model,
+        loss=losses.cross_entropy,
+        optimizer=small.optimizer,
+        train=small.source,
+        test=small.source,
+        steps=50,
+        batch_size=10,
+        log_every=5,
+        evaluate_every=10,
+    )
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return experiment.RunFolder.create(tmp_path, "run", "x", overwrite=False, needed=0)
+
+
+def figures(folder):
+    """The log without its clock."""
+    return [{k: v for k, v in row.items() if k not in ("seconds", "examples_per_second")} for row in folder.metrics()]
+
+
+def test_a_run_leaves_its_folder(built, folder):
+    watcher = Watcher()
+    outcome = experiment.run(built, folder, watcher)
+    assert (outcome.status, outcome.step) == ("finished", 50)
+    assert watcher.range == (0, 50)
+    assert watcher.rows == folder.metrics()
+    assert [row["step"] for row in watcher.rows if "test/loss" in row] == [10, 20, 30, 40, 50]
+    assert [row["step"] for row in watcher.rows if "train/loss" in row] == list(range(5, 51, 5))
+    assert folder.result["metrics"] == outcome.metrics
+    assert {"test/accuracy", "test/accuracy_raw", "test/loss", "test/loss_raw"} == set(outcome.metrics)
+    assert report.curves(folder).stat().st_size > 10_000
+
+    events = EventAccumulator(str(folder.events_path)).Reload()
+    scalars = {event.step: event.value for event in events.Scalars("train/loss")}
+    for row in watcher.rows:
+        if "train/loss" in row:
+            np.testing.assert_allclose(scalars[row["step"]], row["train/loss"], rtol=1e-6)
+
+
+def test_the_logged_figures_are_those_of_the_steps(built, folder):
+    experiment.run(dataclasses.replace(built, steps=10), folder, Watcher())
+    losses = np.concatenate(
+        [
+            m["loss"]
+            for _, m in train.fit(built.make_step(), built.init(), built.train, steps=10, batch_size=10, every=5)
+        ]
+    )
+    logged = [row["train/loss"] for row in folder.metrics() if "train/loss" in row]
+    np.testing.assert_allclose(logged, losses.reshape(2, 5).mean(1), rtol=1e-6)
+
+
+def test_averaged_and_raw_figures_are_those_of_averaged_and_raw_parameters(built, small):
+    state = built.init()
+    for t in range(3):
+        state, _ = small.step(state, small.batch(t))
+    got = experiment.evaluate(built, state)
+    evaluate = built.make_evaluate()
+    assert got["test/loss"] == pytest.approx(float(evaluate(state.averaged, built.test)["loss"]), rel=1e-5)
+    assert got["test/loss_raw"] == pytest.approx(float(evaluate(state.variables, built.test)["loss"]), rel=1e-5)
+    assert got["test/loss"] != got["test/loss_raw"]
+
+
+def test_without_an_average_there_are_raw_figures_alone(built, folder):
+    plain = dataclasses.replace(built, optimizer=optax.sgd(0.1), steps=5)
+    assert set(experiment.run(plain, folder, Watcher()).metrics) == {"test/accuracy", "test/loss"}
+
+
+@pytest.mark.parametrize("stop", [5, 20, 35])
+def test_a_stopped_run_goes_on_to_the_same_end_bit_for_bit(built, tmp_path, same, stop):
+    whole = experiment.RunFolder.create(tmp_path, "whole", "x", overwrite=False, needed=0)
+    parts = experiment.RunFolder.create(tmp_path, "parts", "x", overwrite=False, needed=0)
+    experiment.run(built, whole, Watcher())
+    outcome = experiment.run(built, parts, Watcher(kill_at=stop))
+    assert (outcome.status, outcome.signal) == ("interrupted", signal.SIGTERM)
+    assert stop <= outcome.step < 50
+    watcher = Watcher()
+    assert experiment.run(built, parts, watcher, resume=True).status == "finished"
+    assert watcher.range == (outcome.step, 50)
+    assert figures(parts) == figures(whole)
+    states = []
+    for folder in (whole, parts):
+        with Checkpoints(folder.checkpoints_path) as checkpoints:
+            states.append(checkpoints.restore(jax.eval_shape(built.init), 50).state)
+    same(*states)
+
+
+def test_a_resumed_run_says_what_is_damaged_and_ends_the_same(built, folder):
+    experiment.run(built, folder, Watcher())
+    before = figures(folder)
+    for path in (folder.checkpoints_path / "50").rglob("*"):
+        if path.is_file() and path.stat().st_size > 1000:
+            path.write_bytes(path.read_bytes()[:100])
+    watcher = Watcher()
+    assert experiment.run(built, folder, watcher, resume=True).step == 50
+    assert "checkpoint of step 50 is damaged" in watcher.said[0]
+    assert figures(folder) == before
+
+
+def test_a_run_killed_before_its_first_checkpoint_starts_over(built, folder):
+    watcher = Watcher()
+    folder.metrics_path.write_text('{"step": 5, "train/loss": 1.0}\n{"step": 1')
+    experiment.run(dataclasses.replace(built, steps=5), folder, watcher, resume=True)
+    assert "no checkpoint yet" in watcher.said[0]
+    assert [row["step"] for row in folder.metrics()] == [5, 5]
+    assert folder.metrics()[0]["train/loss"] != 1.0
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_says_where(built, folder):
+    def rate(step):
+        return jax.numpy.where(step == 22, 1e38, 1e-3)
+
+    wild = dataclasses.replace(built, optimizer=optim.sgd(rate))
+    outcome = experiment.run(wild, folder, Watcher())
+    assert (outcome.status, outcome.step) == ("diverged", 24)
+    assert "at step 24 (learning_rate 0.001); last good checkpoint: step 20" in outcome.message
+    assert json.loads((folder.path / "result.json").read_text())["status"] == "diverged"
+
+
+def test_the_learning_rate_is_logged(built, folder):
+    tx = optim.momentum(schedules.cosine(1.0, 50))
+    experiment.run(dataclasses.replace(built, optimizer=tx, steps=10), folder, Watcher())
+    logged = [row["train/learning_rate"] for row in folder.metrics() if "train/loss" in row]
+    np.testing.assert_allclose(logged, [schedules.cosine(1.0, 50)(t) for t in (4, 9)], rtol=1e-6)
+
+
+def test_an_outcome_is_json(built, folder):
+    folder.write("result.json", dataclasses.asdict(Outcome("finished", 1, {"test/loss": float("nan")}, 1.0)))
+    assert folder.result["metrics"]["test/loss"] == "nan"

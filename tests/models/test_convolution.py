@@ -1,0 +1,53 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax import lax
+
+from lec7.models import convolution, max_pool
+from lec7.models.convolution import patches_convolution
+
+NUMBERS = ("NHWC", "HWIO", "NHWC")
+
+
+@pytest.mark.parametrize("padding", ["SAME", "VALID", ((2, 1), (0, 3))])
+@pytest.mark.parametrize("strides", [(1, 1), (2, 2), (3, 1)])
+@pytest.mark.parametrize("kernel", [(3, 3), (1, 1), (2, 5)])
+def test_patches_agree_with_xla_forwards_and_backwards(x64, padding, strides, kernel):
+    rng = np.random.default_rng(0)
+    x, k = jnp.asarray(rng.normal(size=(2, 9, 8, 3))), jnp.asarray(rng.normal(size=(*kernel, 3, 4)))
+
+    def mine(x, k):
+        return patches_convolution(x, k, strides, padding)
+
+    def xla(x, k):
+        return lax.conv_general_dilated(x, k, strides, padding, dimension_numbers=NUMBERS)
+
+    np.testing.assert_allclose(mine(x, k), xla(x, k), rtol=1e-12, atol=1e-12)
+    weigh = jnp.asarray(rng.normal(size=xla(x, k).shape))
+    for argument in (0, 1):
+        grads = [jax.grad(lambda x, k, f=f: jnp.sum(f(x, k) * weigh), argument)(x, k) for f in (mine, xla)]
+        np.testing.assert_allclose(*grads, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("options", [{"rhs_dilation": (2, 2)}, {"feature_group_count": 3}])
+def test_what_is_no_plain_convolution_is_xlas(options):
+    rng = np.random.default_rng(0)
+    groups = options.get("feature_group_count", 1)
+    x, k = jnp.asarray(rng.normal(size=(2, 9, 8, 3))), jnp.asarray(rng.normal(size=(3, 3, 3 // groups, 6)))
+    expected = lax.conv_general_dilated(x, k, (1, 1), "SAME", dimension_numbers=NUMBERS, **options)
+    np.testing.assert_array_equal(patches_convolution(x, k, (1, 1), "SAME", **options), expected)
+
+
+def test_the_backend_chooses():
+    assert convolution("cpu") is patches_convolution
+    assert convolution("gpu") is lax.conv_general_dilated
+
+
+@pytest.mark.parametrize(
+    ("size", "shape"), [(1, (2, 5, 4, 3)), (2, (2, 6, 8, 3)), (2, (2, 7, 5, 3)), (3, (1, 9, 10, 2))]
+)
+def test_max_pool_is_a_window_reduction(size, shape):
+    x = jnp.asarray(np.random.default_rng(0).normal(size=shape))
+    window = (1, size, size, 1)
+    np.testing.assert_array_equal(max_pool(x, size), lax.reduce_window(x, -jnp.inf, lax.max, window, window, "VALID"))

@@ -1,0 +1,119 @@
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import pytest
+
+from lec7 import train
+from lec7.errors import InputError
+from lec7.train.checkpoints import Checkpoints, checksum
+
+
+@pytest.fixture
+def trained(small):
+    """States after 1 to 5 steps."""
+    states, state, step = [], small.init(), train.jit(small.step)
+    for t in range(5):
+        state, _ = step(state, small.batch(t))
+        states.append(jax.tree.map(jnp.copy, state))
+    return states
+
+
+def largest_file(folder: Path) -> Path:
+    return max((path for path in folder.rglob("*") if path.is_file()), key=lambda path: path.stat().st_size)
+
+
+def damage(path: Path, how: str) -> None:
+    content = bytearray(path.read_bytes())
+    if how == "cut short":
+        path.write_bytes(content[: len(content) // 2])
+    elif how == "a bit flipped":
+        content[len(content) // 2] ^= 1
+        path.write_bytes(content)
+    else:
+        path.unlink()
+
+
+def test_what_is_saved_comes_back_bit_for_bit(tmp_path, trained, small, same):
+    with Checkpoints(tmp_path / "c") as checkpoints:
+        checkpoints.save(trained[0], 0.5)
+        checkpoints.wait()
+        restored = checkpoints.restore(jax.eval_shape(small.init))
+    assert (restored.step, restored.damaged) == (1, {})
+    same(restored.state, trained[0])
+
+
+def test_saving_goes_on_while_the_memory_is_handed_on(tmp_path, trained, small, same):
+    kept = jax.tree.map(jnp.copy, trained[0])
+    with Checkpoints(tmp_path / "c") as checkpoints:
+        checkpoints.save(trained[0], 0.5)
+        step, state = train.jit(small.step), trained[0]
+        for t in range(20):
+            state, _ = step(state, small.batch(t))
+    with Checkpoints(tmp_path / "c") as checkpoints:
+        same(checkpoints.restore(small.init()).state, kept)
+
+
+def test_the_latest_two_and_the_best_stay(tmp_path, trained):
+    with Checkpoints(tmp_path / "c") as checkpoints:
+        for state, score in zip(trained, (0.5, 0.9, 0.6, 0.7, 0.8), strict=True):
+            checkpoints.save(state, score)
+        checkpoints.wait()
+        assert checkpoints.steps == [2, 4, 5]
+        assert checkpoints.best == 2
+
+
+@pytest.mark.parametrize("how", ["cut short", "a bit flipped", "missing"])
+def test_a_damaged_newest_one_falls_back_to_the_one_before(tmp_path, trained, small, same, how):
+    with Checkpoints(tmp_path / "c") as checkpoints:
+        for state in trained[:2]:
+            checkpoints.save(state, 0.5)
+    damage(largest_file(tmp_path / "c" / "2"), how)
+    with Checkpoints(tmp_path / "c") as checkpoints:
+        restored = checkpoints.restore(small.init())
+        assert restored.step == 1
+        assert list(restored.damaged) == [2]
+        same(restored.state, trained[0])
+
+
+def test_none_that_can_be_read_is_an_error_with_all_reasons(tmp_path, trained, small):
+    with Checkpoints(tmp_path / "c") as checkpoints:
+        checkpoints.save(trained[0], 0.5)
+    damage(largest_file(tmp_path / "c" / "1"), "cut short")
+    with Checkpoints(tmp_path / "c") as checkpoints, pytest.raises(InputError, match=r"can be read: step 1: "):
+        checkpoints.restore(small.init())
+
+
+def test_a_step_that_was_not_saved_is_named_with_those_that_were(tmp_path, trained, small):
+    with Checkpoints(tmp_path / "c") as checkpoints:
+        checkpoints.save(trained[2])
+        checkpoints.wait()
+        with pytest.raises(InputError, match=r"no checkpoint of step 7; it has steps \[3\]"):
+            checkpoints.restore(small.init(), 7)
+
+
+def test_the_checksum_sees_every_bit_of_every_type():
+    leaves = {
+        "f32": jnp.arange(7.0),
+        "bf16": jnp.arange(7.0, dtype=jnp.bfloat16),
+        "i8": jnp.arange(7, dtype=jnp.int8),
+        "bool": jnp.arange(7) % 2 == 0,
+        "c64": jnp.arange(7.0) * 1j,
+        "key": jax.random.split(jax.random.key(0), 7),
+        "empty": jnp.zeros((0, 3)),
+        "scalar": jnp.float32(2),
+    }
+    sums = {int(checksum(leaves))}
+    changed = {
+        "f32": leaves["f32"].at[3].multiply(1 + 2**-23),
+        "bf16": leaves["bf16"].at[3].set(3.015625),
+        "i8": leaves["i8"].at[6].set(7),
+        "bool": leaves["bool"].at[1].set(True),
+        "c64": leaves["c64"].at[0].set(1e-30),
+        "key": jax.random.split(jax.random.key(1), 7),
+        "scalar": jnp.float32(-2),
+    }
+    for name, leaf in changed.items():
+        sums.add(int(checksum({**leaves, name: leaf})))
+    sums.add(int(checksum({**leaves, "f32": leaves["f32"][::-1]})))
+    assert len(sums) == len(changed) + 2
