@@ -30,7 +30,8 @@ class MLP(nnx.Module):
 
     def __init__(self, inputs: int, widths: Sequence[int], outputs: int, *, keep: Scalar = 1.0, rngs: nnx.Rngs):
         sizes = [inputs, *widths]
-        self.linears = nnx.List(_linear(m, n, rngs) for m, n in zip(sizes, widths, strict=False))
+        # A bias ahead of batch norm would be taken out by its mean.
+        self.linears = nnx.List(_linear(m, n, rngs, use_bias=False) for m, n in zip(sizes, widths, strict=False))
         self.norms = nnx.List(nnx.BatchNorm(n, rngs=rngs) for n in widths)
         self.dropout = Dropout(keep)
         self.head = nnx.Linear(sizes[-1], outputs, rngs=rngs)
@@ -74,6 +75,7 @@ class CNN(nnx.Module):
         height, across, depth = shape
         sizes = [depth, *channels]
         shrink = 2 ** len(channels)
+        # A bias ahead of batch norm would be taken out by its mean.
         self.convs = nnx.List(_conv(m, n, rngs) for m, n in zip(sizes, channels, strict=False))
         self.norms = nnx.List(nnx.BatchNorm(n, rngs=rngs) for n in channels)
         self.hidden = _linear(prod((height // shrink, across // shrink, sizes[-1])), width, rngs)
@@ -89,12 +91,11 @@ class CNN(nnx.Module):
         return self.head(self.dropout(x, key=_layer_key(key, 1)))
 
 
-def _linear(inputs: int, outputs: int, rngs: nnx.Rngs) -> nnx.Linear:
-    return nnx.Linear(inputs, outputs, kernel_init=nnx.initializers.he_normal(), rngs=rngs)
+def _linear(inputs: int, outputs: int, rngs: nnx.Rngs, use_bias: bool = True) -> nnx.Linear:
+    return nnx.Linear(inputs, outputs, use_bias=use_bias, kernel_init=nnx.initializers.he_normal(), rngs=rngs)
 
 
 def _conv(inputs: int, outputs: int, rngs: nnx.Rngs) -> nnx.Conv:
-    # A bias ahead of batch norm would be taken out by its mean.
     return nnx.Conv(
         inputs,
         outputs,
