@@ -15,9 +15,9 @@ from lec7.experiment import Experiment
 class Fashion:
     """Hyperparameters. Floats can be swept inside one compiled program."""
 
-    learning_rate: float = 2e-3
+    learning_rate: float = 4e-3
     """Adam's rate after the warm-up; half a cosine brings it to 0."""
-    dropout: float = 0.25
+    dropout: float = 0.1
     """Chance to drop a unit before and after the hidden layer."""
     ema_decay: float = 0.99
     """Decay of the parameters' moving average."""

@@ -43,7 +43,8 @@ def _softmax_cross_entropy(logits: jax.Array, labels: jax.Array) -> jax.Array:
     """Optax's, with its derivative written out: the softmax less the one-hot label.
 
     Left to itself, XLA fuses the scatter that differentiation makes, and rounds it otherwise in a program of
-    many runs than in that of one; so a sweep's lanes would not be the single runs, bit for bit.
+    many runs than in that of one; so a sweep's lanes would not be the single runs, bit for bit. For the same reason
+    the softmax is no quotient: with the exponential last, no product is left that a sum after it may swallow.
     """
     return optax.softmax_cross_entropy_with_integer_labels(logits, labels)
 
@@ -51,7 +52,7 @@ def _softmax_cross_entropy(logits: jax.Array, labels: jax.Array) -> jax.Array:
 @_softmax_cross_entropy.defjvp
 def _(primals, tangents):
     logits, labels = primals
-    error = jax.nn.softmax(logits) - jax.nn.one_hot(labels, logits.shape[-1], dtype=logits.dtype)
+    error = jnp.exp(jax.nn.log_softmax(logits)) - jax.nn.one_hot(labels, logits.shape[-1], dtype=logits.dtype)
     return _softmax_cross_entropy(logits, labels), jnp.sum(error * tangents[0], axis=-1)
 
 

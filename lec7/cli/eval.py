@@ -2,12 +2,12 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import tyro
-from rich.console import Console
-from rich.table import Table
 
 from lec7.cli.options import read
+from lec7.cli.tables import show
 from lec7.errors import InputError
 
 
@@ -15,7 +15,7 @@ from lec7.errors import InputError
 class Options:
     """Which run, and which of its checkpoints."""
 
-    run: tyro.conf.Positional[Path]
+    run: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
     """Folder of the run."""
     checkpoint: str = "latest"
     """"latest", "best" or a step."""
@@ -39,16 +39,14 @@ def main(arguments: list[str]) -> int:
     for step, reason in restored.damaged.items():
         print(f"the checkpoint of step {step} is damaged ({reason}): evaluating the one before")
     figures = experiment.evaluate(built, restored.state)
-    table = Table(title=f"{folder.path}, step {restored.step}, {len(built.test)} test examples")
-    table.add_column("parameters")
     names = [name for name in figures if not name.endswith("_raw")]
-    for name in names:
-        table.add_column(name.removeprefix("test/"), justify="right")
     averaged = f"{names[0]}_raw" in figures
-    table.add_row("averaged" if averaged else "as they are", *(f"{figures[name]:.4f}" for name in names))
-    if averaged:
-        table.add_row("raw", *(f"{figures[name + '_raw']:.4f}" for name in names))
-    Console().print(table)
+    kinds = {"averaged": "", "raw": "_raw"} if averaged else {"as they are": ""}
+    show(
+        f"{folder.path}, step {restored.step}, {len(built.test)} test examples",
+        ("parameters", *(f"{name.removeprefix('test/')}#" for name in names)),
+        ((kind, *(f"{figures[name + suffix]:.4f}" for name in names)) for kind, suffix in kinds.items()),
+    )
     return 0
 
 

@@ -14,7 +14,7 @@ SECONDS_BETWEEN_LINES = 10.0
 
 
 @contextlib.contextmanager
-def watch(batch_size: int) -> Iterator[Observer]:
+def watch() -> Iterator[Observer]:
     """The observer that suits standard output."""
     console = Console()
     if not console.is_terminal:

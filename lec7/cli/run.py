@@ -20,40 +20,36 @@ DIVERGED = 3
 class Options:
     """Where the run goes."""
 
-    file: tyro.conf.Positional[Path]
-    """The experiment: a Python file with build(hp)."""
     workdir: Path = Path("runs")
     """Folder of the runs."""
-    name: str | None = None
+    name: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
     """The run's name; by default the experiment's name and a number."""
     overwrite: bool = False
     """Replace a run of this name."""
 
 
 @dataclass(frozen=True)
-class Resume:
-    """What to go on with."""
+class Usage(Options):
+    """Where the run goes, and what is run."""
 
-    resume: Annotated[Path, tyro.conf.arg(metavar="RUN")]
-    """Folder of the run to go on with, from its newest checkpoint."""
+    experiment: Annotated[tyro.conf.Positional[Path | None], tyro.conf.arg(metavar="EXPERIMENT")] = None
+    """A Python file with build(hp); lec7 run EXPERIMENT --help tells its hyperparameters, which are options too."""
+    resume: Annotated[Path | None, tyro.conf.arg(metavar="RUN")] = None
+    """Folder of a run to go on with exactly where it stopped, in place of an experiment."""
 
 
 def main(arguments: list[str]) -> int:
     """Trains; the exit code tells how it ended."""
-    if any(word.split("=")[0] == "--resume" for word in arguments):
-        return _resume(read(Resume, arguments, "run", "Go on with a run exactly where it stopped.").resume)
-    path = next((Path(word) for word in arguments if word.endswith(".py")), None)
-    if path is None:
-        read(
-            Options,
-            arguments,
-            "run",
-            "Train an experiment: lec7 run EXPERIMENT.py, or go on with a run: --resume RUN.",
-        )
-        raise InputError(
-            f"no experiment in {shlex.join(arguments)!r}; expected a Python file: lec7 run experiments/digits.py"
-        )
-    return _start(path, arguments)
+    files = [word for word in arguments if word.endswith(".py")]
+    if files:
+        return _start(Path(files[0]), [word for word in arguments if word != files[0]])
+    usage = read(Usage, arguments, "run", "Train an experiment, or go on with a run.")
+    if usage.resume is None:
+        given = f" and not {usage.experiment}" if usage.experiment else ""
+        raise InputError(f"expected an experiment, a Python file, as in lec7 run experiments/digits.py{given}")
+    if dataclasses.replace(usage, resume=None) != Usage():
+        raise InputError(f"--resume {usage.resume} goes on with that run as it is and where it is: give nothing else")
+    return _resume(usage.resume)
 
 
 def _start(path: Path, arguments: list[str]) -> int:
@@ -102,12 +98,16 @@ def _run(built, folder, *, resume: bool) -> int:
     from lec7 import experiment, report
     from lec7.cli.progress import watch
 
-    with watch(built.batch_size) as observer:
-        outcome = experiment.run(built, folder, observer, resume=resume)
-    report.curves(folder)
+    again = f"go on with: lec7 run --resume {shlex.quote(str(folder.path))}"
+    try:
+        with watch() as observer:
+            outcome = experiment.run(built, folder, observer, resume=resume)
+        report.curves(folder)
+    except OSError as error:
+        raise InputError(f"{folder.path} can't be written: {error.strerror or error}; when it can, {again}") from error
     print(summary(outcome, folder))
     if outcome.status == "interrupted":
-        print(f"stopped at step {outcome.step}, saved; go on with: lec7 run --resume {shlex.quote(str(folder.path))}")
+        print(f"stopped at step {outcome.step}, saved; {again}")
         return 128 + (outcome.signal or 0)
     return DIVERGED if outcome.status == "diverged" else 0
 
@@ -122,13 +122,14 @@ def summary(outcome, folder) -> str:
 
 def _read(file, arguments: list[str]):
     """The options of the command and the hyperparameters of the file, out of one command line."""
-    taken = {field.name for field in dataclasses.fields(Options)} | {"resume"}
+    taken = {field.name for field in dataclasses.fields(Usage)}
     for field in dataclasses.fields(file.hyperparameters):
         if field.name in taken:
             raise InputError(
                 f"hyperparameter {field.name!r} in {file.path} is an option of lec7 run; call it otherwise"
             )
-    both = dataclasses.make_dataclass("Both", [("options", Options), ("hyperparameters", file.hyperparameters)])
+    # The names of its fields are the headings of --help.
+    both = dataclasses.make_dataclass("Both", [("run", Options), ("hyperparameter", file.hyperparameters)])
     description = (file.build.__globals__.get("__doc__") or "").strip()
-    read_ = read(both, arguments, "run", description)
-    return read_.options, read_.hyperparameters
+    given = read(both, arguments, f"run {file.path.name}", description)
+    return given.run, given.hyperparameter

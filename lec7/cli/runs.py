@@ -1,12 +1,17 @@
 """`lec7 runs`: list runs with their results."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from pathlib import Path
-
-from rich.console import Console
-from rich.table import Table
+from typing import TYPE_CHECKING
 
 from lec7.cli.options import read
+from lec7.cli.tables import show
+from lec7.errors import InputError
+
+if TYPE_CHECKING:
+    from lec7.experiment import RunFolder
 
 
 @dataclass(frozen=True)
@@ -22,30 +27,31 @@ def main(arguments: list[str]) -> int:
     options = read(Options, arguments, "runs", "List runs with their results.")
     from lec7.experiment.folder import runs
 
-    table = Table(title=f"runs in {options.workdir}")
-    for name in ("run", "experiment", "status"):
-        table.add_column(name, overflow="fold")
-    for name in ("step", "accuracy", "loss", "seconds"):
-        table.add_column(name, justify="right")
-    for run in runs(options.workdir):
-        rows = run.metrics()
-        result = run.result or {
-            "status": "not finished",
-            "step": rows[-1]["step"] if rows else 0,
-            "metrics": {},
-        }
-        metrics = result["metrics"] or next((row for row in reversed(rows) if "test/loss" in row), {})
-        table.add_row(
-            run.path.name,
-            Path(run.config["experiment"]).stem,
-            result["status"],
-            str(result["step"]),
-            _number(metrics.get("test/accuracy")),
-            _number(metrics.get("test/loss")),
-            f"{result['seconds']:.1f}" if "seconds" in result else "",
-        )
-    Console().print(table)
+    show(
+        f"runs in {options.workdir}",
+        ("run", "experiment", "status", "step#", "accuracy#", "loss#", "seconds#"),
+        map(_row, runs(options.workdir)),
+    )
     return 0
+
+
+def _row(run: RunFolder) -> tuple[str, ...]:
+    try:
+        config, result, rows = run.config, run.result, run.metrics()
+    except InputError:
+        return (run.path.name, "", "damaged", "", "", "", "")
+    if result is None:
+        result = {"status": "not finished", "step": rows[-1]["step"] if rows else 0, "metrics": {}}
+    metrics = result["metrics"] or next((row for row in reversed(rows) if "test/loss" in row), {})
+    return (
+        run.path.name,
+        Path(config["experiment"]).stem,
+        result["status"],
+        str(result["step"]),
+        _number(metrics.get("test/accuracy")),
+        _number(metrics.get("test/loss")),
+        f"{result['seconds']:.1f}" if "seconds" in result else "",
+    )
 
 
 def _number(value: float | str | None) -> str:

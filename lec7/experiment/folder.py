@@ -34,12 +34,14 @@ class RunFolder:
         Raises:
             InputError: there is no run here, or its configuration is damaged.
         """
-        return self._read("config.json")
+        return self._read("config.json", "experiment", "sha256", "hyperparameters", "git_commit")
 
     @property
     def result(self) -> dict[str, Any] | None:
         """How it ended; None while it runs, or when it was killed."""
-        return self._read("result.json") if (self.path / "result.json").exists() else None
+        if not (self.path / "result.json").exists():
+            return None
+        return self._read("result.json", "status", "step", "metrics", "seconds")
 
     @property
     def metrics_path(self) -> Path:
@@ -57,10 +59,19 @@ class RunFolder:
         return self.path / "events"
 
     def metrics(self) -> list[dict[str, Any]]:
-        """The rows of the log; a last line that was cut off by a kill is left out."""
+        """The rows of the log; a last line that was cut off by a kill is left out.
+
+        Raises:
+            InputError: another line is damaged.
+        """
         if not self.metrics_path.exists():
             return []
-        return [json.loads(line) for line in _whole_lines(self.metrics_path)]
+        content = self.metrics_path.read_text(errors="replace")
+        whole = content[: content.rfind("\n") + 1].splitlines()
+        try:
+            return [json.loads(line) for line in whole]
+        except ValueError as error:
+            raise InputError(f"{self.metrics_path} is damaged: {error}") from None
 
     def write(self, name: str, content: Mapping[str, Any]) -> None:
         """Writes a JSON file whole or not at all."""
@@ -70,14 +81,17 @@ class RunFolder:
             file.write("\n")
         Path(file.name).replace(target)
 
-    def _read(self, name: str) -> dict[str, Any]:
+    def _read(self, name: str, *keys: str) -> dict[str, Any]:
         path = self.path / name
         if not path.is_file():
             raise InputError(f"{self.path} is no run: it has no {name}; `lec7 runs` lists the runs there are")
         try:
-            return json.loads(path.read_text())
+            content = json.loads(path.read_text())
         except ValueError as error:
             raise InputError(f"{path} is damaged: {error}") from None
+        if missing := [key for key in keys if key not in content]:
+            raise InputError(f"{path} is damaged: it has no {missing[0]!r}")
+        return content
 
     @classmethod
     def create(cls, workdir: Path, name: str | None, stem: str, overwrite: bool, needed: int) -> "RunFolder":
@@ -186,8 +200,3 @@ def _version(name: str) -> str | None:
         return metadata.version(name)
     except metadata.PackageNotFoundError:
         return None
-
-
-def _whole_lines(path: Path) -> list[str]:
-    content = path.read_text()
-    return content[: content.rfind("\n") + 1].splitlines()

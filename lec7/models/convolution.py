@@ -69,15 +69,18 @@ def patches_convolution(
     if isinstance(padding, str):
         padding = lax.padtype_to_pads(lhs.shape[1:3], rhs.shape[:2], window_strides, padding)
     rows, columns, _, out = rhs.shape
-    x = jnp.pad(lhs, ((0, 0), *padding, (0, 0)))
-    n, height, width, channels = x.shape
-    (down, right) = window_strides
-    tall, wide = (height - rows) // down + 1, (width - columns) // right + 1
+    n, height, width, _ = lhs.shape
+    (top, bottom), (left, right) = padding
+    down, across = window_strides
+    tall, wide = (top + height + bottom - rows) // down + 1, (left + width + right - columns) // across + 1
 
     def tap(i: int, j: int) -> jax.Array:
         """What the kernel's element (i, j) sees, for every place that it stands in."""
-        end = (n, i + (tall - 1) * down + 1, j + (wide - 1) * right + 1, channels)
-        return lax.slice(x, (0, i, j, 0), end, (1, down, right, 1))
+        # One padding, negative where it crops, from image to tap: its gradient is one fused sum over all taps.
+        tall_end, wide_end = (tall - 1) * down + 1, (wide - 1) * across + 1
+        vertical, horizontal = (top - i, tall_end - height - top + i), (left - j, wide_end - width - left + j)
+        shifted = lax.pad(lhs, jnp.zeros((), lhs.dtype), ((0, 0, 0), (*vertical, 0), (*horizontal, 0), (0, 0, 0)))
+        return shifted[:, ::down, ::across]
 
     patches = jnp.concatenate([tap(i, j) for i in range(rows) for j in range(columns)], axis=-1)
     product = patches.reshape(n * tall * wide, -1) @ rhs.reshape(-1, out)

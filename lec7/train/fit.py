@@ -1,6 +1,8 @@
 """The training loop."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import lru_cache
+from typing import Any
 
 from lec7 import data
 from lec7.data.order import check_batch_size
@@ -51,10 +53,16 @@ def fit(
     100 (50,)
     """
     check_batch_size(batch_size, len(source))
-    run = jit(scan(step, every, draw(batch_size)))
+    run = _compiled(step, every, batch_size)
     at = int(state.step)
     while at < steps:
         window = min(every - at % every, steps - at)
         state, rows = run(state, source, window)
         at += window
         yield state, rows if window == every else {name: row[:window] for name, row in rows.items()}
+
+
+@lru_cache(maxsize=32)
+def _compiled(step: Step, every: int, batch_size: int) -> Callable[..., Any]:
+    """One program for a step, however often `fit` is called with it."""
+    return jit(scan(step, every, draw(batch_size)))
