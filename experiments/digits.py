@@ -1,4 +1,4 @@
-"""Handwritten digits, 8x8 pixels: an MLP with batch norm and dropout, Adam, and a Polyak average of the parameters.
+"""Handwritten digits, 8x8 pixels: an MLP with batch norm and dropout, and a Polyak average of the parameters.
 
 A thousand and a half small images train in seconds, so that this is the file to begin with: it runs anywhere.
 """
@@ -15,8 +15,10 @@ from lec7.experiment import Experiment
 class Digits:
     """Hyperparameters. Floats can be swept inside one compiled program."""
 
+    optimizer: optim.Name = "adam"
+    """Which of the lecture's optimizers."""
     learning_rate: float = 3e-3
-    """Adam's rate after the warm-up; half a cosine brings it to 0."""
+    """Its rate after the warm-up; half a cosine brings it to 0. SGD and momentum want ten times as much or more."""
     dropout: float = 0.3
     """Chance to drop a hidden unit."""
     ema_decay: float = 0.99
@@ -39,7 +41,7 @@ def build(hp: Digits) -> Experiment:
     return Experiment(
         model=model,
         loss=losses.cross_entropy,
-        optimizer=optax.chain(optim.adam(rate), averaging.ema(hp.ema_decay)),
+        optimizer=optax.chain(optim.by_name(hp.optimizer, rate), averaging.ema(hp.ema_decay)),
         train=train,
         test=test,
         steps=hp.steps,

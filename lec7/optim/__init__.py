@@ -5,26 +5,77 @@ and `scale_by_learning_rate`, so that each composes with any Optax transform. Ev
 traced array, and a learning rate may be a schedule.
 """
 
-from lec7.optim.optimizers import adam, momentum, sgd
-from lec7.optim.transforms import (
+from lec7.optim.adaptive import (
     AdamState,
-    LearningRateState,
-    MomentumState,
-    learning_rates,
+    AmsgradState,
+    NadamState,
+    SquaresState,
+    scale_by_adagrad,
     scale_by_adam,
-    scale_by_learning_rate,
-    scale_by_momentum,
+    scale_by_amsgrad,
+    scale_by_nadam,
+    scale_by_rms,
+)
+from lec7.optim.decay import DecayState, coupled_weight_decay, decoupled_weight_decay
+from lec7.optim.descent import MomentumState, scale_by_momentum, scale_by_nesterov
+from lec7.optim.describe import Description, describe
+from lec7.optim.groups import GroupsState, frozen, frozen_paths, groups, scale_by_path
+from lec7.optim.learning_rate import LearningRateState, learning_rates, scale_by_learning_rate
+from lec7.optim.optimizers import (
+    CONVENTIONS,
+    OPTIMIZERS,
+    Convention,
+    Name,
+    adagrad,
+    adam,
+    adamw,
+    amsgrad,
+    by_name,
+    momentum,
+    nadam,
+    nesterov,
+    rmsprop,
+    sgd,
 )
 
 __all__ = [
+    "CONVENTIONS",
+    "OPTIMIZERS",
     "AdamState",
+    "AmsgradState",
+    "Convention",
+    "DecayState",
+    "Description",
+    "GroupsState",
     "LearningRateState",
     "MomentumState",
+    "NadamState",
+    "Name",
+    "SquaresState",
+    "adagrad",
     "adam",
+    "adamw",
+    "amsgrad",
+    "by_name",
+    "coupled_weight_decay",
+    "decoupled_weight_decay",
+    "describe",
+    "frozen",
+    "frozen_paths",
+    "groups",
     "learning_rates",
     "momentum",
+    "nadam",
+    "nesterov",
+    "rmsprop",
+    "scale_by_adagrad",
     "scale_by_adam",
+    "scale_by_amsgrad",
     "scale_by_learning_rate",
     "scale_by_momentum",
+    "scale_by_nadam",
+    "scale_by_nesterov",
+    "scale_by_path",
+    "scale_by_rms",
     "sgd",
 ]

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from lec7 import optim, random
+from lec7 import optim, random, tree
 from lec7.losses import Loss
 from lec7.models import Model, Variables
 from lec7.train.state import TrainState
@@ -38,6 +38,8 @@ def make_step(
 ) -> Step:
     """The step that moves `model`'s parameters down the mean of `loss` as `optimizer` says.
 
+    Parameters that `optim.frozen()` holds stay as they are, bit for bit, and no gradients are computed for them.
+
     Args:
         model: called in training mode, with the stream `"model"` of the state's key at its step.
         loss: from outputs and batch to values for each example; `"loss"` is minimised.
@@ -53,8 +55,10 @@ def make_step(
 
     def step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
         key = random.stream(state.key, "model", state.step)
+        frozen = optim.frozen_paths(state.opt_state)
 
         def objective(params):
+            params = tree.map_named(lambda name, x: jax.lax.stop_gradient(x) if name in frozen else x, params)
             outputs, model_state = model.apply(Variables(params, state.model_state), inputs(batch), train=True, key=key)
             metrics = {name: jnp.mean(values) for name, values in loss(outputs, batch).items()}
             return metrics["loss"], (metrics, model_state)
@@ -68,20 +72,14 @@ def make_step(
             grad=grads,
             value_fn=lambda params: objective(params)[0],
         )
+        params = optax.apply_updates(state.params, updates)
         new = TrainState(
             step=state.step + 1,
             key=state.key,
-            params=optax.apply_updates(state.params, updates),
+            params=tree.map_named(lambda name, old, x: old if name in frozen else x, state.params, params),
             model_state=model_state,
             opt_state=opt_state,
         )
-        return new, metrics | _named_rates(opt_state)
+        return new, metrics | optim.learning_rates(opt_state)
 
     return step
-
-
-def _named_rates(opt_state) -> Metrics:
-    rates = optim.learning_rates(opt_state)
-    if len(rates) == 1:
-        return {"learning_rate": rates[0]}
-    return {f"learning_rate/{i}": rate for i, rate in enumerate(rates)}

@@ -1,0 +1,51 @@
+"""How the transforms apply an equation to a pytree."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from lec7.errors import InputError
+from lec7.typing import PyTree, Scalar, is_traced
+
+
+def each(equation: Callable[..., jax.Array], tree: PyTree, *rest: PyTree) -> PyTree:
+    """The equation leaf by leaf; results have the dtypes of the first tree's leaves.
+
+    >>> each(lambda v, g: 0.9 * v + g, {"w": jnp.ones(2)}, {"w": jnp.ones(2)})["w"].tolist()
+    [1.899999976158142, 1.899999976158142]
+    """
+    return jax.tree.map(lambda x, *xs: equation(x, *xs).astype(x.dtype), tree, *rest)
+
+
+def numbers(**named: Scalar) -> tuple[jax.Array, ...]:
+    """Hyperparameters as arrays, so that arithmetic on them rounds the same whether they are known or traced."""
+    return tuple(jnp.asarray(number, float) for number in named.values())
+
+
+def decays(**named: Scalar) -> tuple[jax.Array, ...]:
+    """Hyperparameters in [0, 1), as `numbers`.
+
+    Raises:
+        InputError: one is known and outside.
+    """
+    for name, number in named.items():
+        if not is_traced(number) and not 0 <= float(number) < 1:
+            raise InputError(f"{name} is {float(number)}, expected a number in [0, 1)")
+    return numbers(**named)
+
+
+def square(g: jax.Array) -> jax.Array:
+    """`g * g`; of a complex number its squared magnitude, a real one."""
+    return (g * g.conj()).real if jnp.iscomplexobj(g) else g * g
+
+
+def zeros(params: PyTree) -> PyTree:
+    """Zeros shaped and typed as the parameters."""
+    return jax.tree.map(jnp.zeros_like, params)
+
+
+def real(params: PyTree, value: Any = 0.0) -> PyTree:
+    """The value everywhere, shaped as the parameters, with the real dtype of complex ones."""
+    return jax.tree.map(lambda x: jnp.full_like(x.real, value), params)
