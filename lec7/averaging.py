@@ -38,13 +38,16 @@ class EmaState(NamedTuple):
     total: PyTree
 
     def averaged(self, params: PyTree) -> PyTree:
-        """The weighted mean of the parameters seen."""
+        """The weighted mean of the parameters seen; those of other groups as they are."""
         scale = 1 / jnp.where(self.weight > 0, self.weight, 1)
-        return jax.tree.map(
-            lambda total, x: jnp.where(self.weight > 0, (total * scale).astype(x.dtype), x),
-            self.total,
-            params,
-        )
+
+        def is_others(node):
+            return isinstance(node, optax.MaskedNode)
+
+        def mean(total, x):
+            return x if is_others(total) else jnp.where(self.weight > 0, (total * scale).astype(x.dtype), x)
+
+        return jax.tree.map(mean, self.total, params, is_leaf=is_others)
 
 
 def ema(decay: Scalar, debias: bool = True) -> optax.GradientTransformationExtraArgs:

@@ -9,7 +9,7 @@ from typing import Any, Literal, Protocol
 import jax
 import numpy as np
 
-from lec7 import averaging, train
+from lec7 import averaging, optim, train
 from lec7.experiment.definition import Experiment
 from lec7.experiment.folder import RunFolder
 from lec7.experiment.log import Log
@@ -116,7 +116,9 @@ def _train(
     """The rows of the log, in order; checkpoints are begun on the way, each after its rows."""
     evaluator = jax.jit(experiment.make_evaluate())
     every = experiment.evaluate_every
-    at, waiting, clock = int(state.step), [], _Clock()
+    at, waiting = int(state.step), []
+    clock, skip = _Clock(), optim.skipped(state.opt_state)
+    limit = None if skip is None else int(skip.limit)
     windows = train.fit(
         experiment.make_step(),
         state,
@@ -127,12 +129,12 @@ def _train(
     )
     for state, metrics in windows:
         # This window is being computed: the one before it is looked at meanwhile.
-        yield from (_row(*window, experiment.batch_size, clock) for window in waiting)
+        yield from (_row(*window, experiment.batch_size, clock, limit) for window in waiting)
         before, at = at, at + len(metrics["loss"])
         waiting = [(at, metrics)]
         due = at // every > before // every or at == experiment.steps
         if due or stop:
-            yield from (_row(*window, experiment.batch_size, clock) for window in waiting)
+            yield from (_row(*window, experiment.batch_size, clock, limit) for window in waiting)
             waiting = []
             figures = _evaluate(experiment, evaluator, state) if due else {}
             if due:
@@ -159,17 +161,26 @@ class _Clock:
         return examples / (self.mark - mark)
 
 
-def _row(step: int, metrics: Metrics, batch_size: int, clock: _Clock) -> dict[str, Any]:
-    """A window's means, and its last learning rate."""
+LATEST = ("learning_rate", "skipped")
+"""Metrics of which a window's last value counts, and not the mean."""
+
+
+def _row(step: int, metrics: Metrics, batch_size: int, clock: _Clock, limit: int | None) -> dict[str, Any]:
+    """A window's means, over the steps that were not skipped; `limit` is how many may be, one after another."""
     values: dict[str, np.ndarray] = jax.device_get(metrics)
-    bad = np.flatnonzero(~np.isfinite(values["loss"]))
-    if len(bad):
-        first, at = bad[0], step - len(values["loss"]) + bad[0] + 1
+    taken = np.isfinite(values["loss"])
+    stop = ~taken if limit is None else values["skipped_in_row"] > limit
+    if stop.any():
+        first = int(np.flatnonzero(stop)[0])
+        at = step - len(taken) + first + 1
         rates = ", ".join(f"{name} {row[first]:g}" for name, row in values.items() if name.startswith("learning_rate"))
-        raise Diverged(int(at), f"the loss became {values['loss'][first]} at step {at} ({rates})")
+        what = f"the loss became {values['loss'][first]}"
+        if limit is not None:
+            what = f"the gradient was not finite for {values['skipped_in_row'][first]} steps in a row, {limit} may be,"
+        raise Diverged(at, f"{what} at step {at} ({rates})")
     row: dict[str, Any] = {"step": step}
     for name, window in values.items():
-        mean = window[-1] if name.startswith("learning_rate") else window.mean(dtype=np.float64)
+        mean = window[-1] if name.startswith(LATEST) else window[taken].mean(dtype=np.float64) if any(taken) else np.nan
         row[f"train/{name}"] = float(mean)
     row["examples_per_second"] = clock.rate(batch_size * len(values["loss"]))
     row["seconds"] = time.monotonic() - clock.start

@@ -1,6 +1,6 @@
 """One training step, pure and unjitted."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 import jax
@@ -11,7 +11,7 @@ from lec7 import optim, random, tree
 from lec7.losses import Loss
 from lec7.models import Model, Variables
 from lec7.train.state import TrainState
-from lec7.typing import Batch, Metrics
+from lec7.typing import Batch, Metrics, PyTree
 
 
 class Step(Protocol):
@@ -47,11 +47,11 @@ def make_step(
         inputs: what the model sees of a batch.
 
     Returns:
-        A `Step`; its metrics are the loss's means and the learning rates in force.
+        A `Step`; its metrics are the loss's means, the learning rates in force, and what `optim.monitor` and
+        `optim.skip_nonfinite` tell.
 
     Run it as `train.jit(step)`, or several at a time as `train.jit(train.scan(step, 50))`.
     """
-    optimizer = optax.with_extra_args_support(optimizer)
 
     def step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
         key = random.stream(state.key, "model", state.step)
@@ -64,7 +64,8 @@ def make_step(
             return metrics["loss"], (metrics, model_state)
 
         (value, (metrics, model_state)), grads = jax.value_and_grad(objective, has_aux=True)(state.params)
-        updates, opt_state = optimizer.update(
+        params, opt_state = optim.apply_gradients(
+            optimizer,
             grads,
             state.opt_state,
             state.params,
@@ -72,14 +73,22 @@ def make_step(
             grad=grads,
             value_fn=lambda params: objective(params)[0],
         )
-        params = optax.apply_updates(state.params, updates)
         new = TrainState(
             step=state.step + 1,
             key=state.key,
             params=tree.map_named(lambda name, old, x: old if name in frozen else x, state.params, params),
-            model_state=model_state,
+            model_state=_unless_skipped(state, opt_state, model_state),
             opt_state=opt_state,
         )
-        return new, metrics | optim.learning_rates(opt_state)
+        return new, metrics | optim.learning_rates(opt_state) | optim.diagnostics(opt_state)
 
     return step
+
+
+def _unless_skipped(before: TrainState, opt_state: PyTree, model_state: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The model's new state, or the old one where `skip_nonfinite` skipped the step: batch statistics are NaN then."""
+    old, new = optim.skipped(before.opt_state), optim.skipped(opt_state)
+    if old is None or new is None:
+        return model_state
+    skip = new.total > old.total
+    return jax.tree.map(lambda was, now: jnp.where(skip, was, now), before.model_state, model_state)

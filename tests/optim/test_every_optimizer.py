@@ -47,6 +47,9 @@ CASES = {
         0.01,
         1e-3,
     ),
+    "skipping, monitored": Case(
+        lambda a, **n: optim.monitor(optim.skip_nonfinite(optim.adam(a, **n), 3)), ADAM, 0.03, 0.01
+    ),
     "groups": Case(lambda a, **n: optim.groups({".*": optim.adam(a, **n)}), ADAM, 0.03, 0.01),
     "L2, factors, our AMSGrad": Case(
         lambda a, **n: optax.chain(
