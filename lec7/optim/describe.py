@@ -1,6 +1,7 @@
 """What an optimizer does to each parameter, as a table."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import jax
@@ -63,56 +64,76 @@ def describe(optimizer: optax.GradientTransformation, params: Params, opt_state:
     """
     state = optimizer.init(params) if opt_state is None else opt_state
     leaves = tree.named(params)
-    return Description(_row(path, leaf.shape, state, list(leaves)) for path, leaf in leaves.items())
-
-
-def _row(path: str, shape: tuple[int, ...], state: PyTree, paths: list[str]) -> Row:
-    nodes = list(_nodes(state, path))
-    rates = [float(node.learning_rate) for node in nodes if isinstance(node, LearningRateState)]
-    factors = [float(tree.named(node.factor)[path]) for node in nodes if isinstance(node, PathFactorState)]
-    rate = rates[-1] if rates else None
-    for factor in factors:
-        rate = None if rate is None else rate * factor
-    return Row(
-        path,
-        shape,
-        tuple(_name(node) for node in nodes),
-        rate,
-        sum(float(tree.named(node.rate)[path]) for node in nodes if isinstance(node, DecayState)),
-        any(isinstance(node, FrozenState) for node in nodes),
-        sum(_bytes(node, path, paths) for node in nodes if not isinstance(node, DecayState | PathFactorState)),
+    fates = {path: _Fate() for path in leaves}
+    for node, paths in _nodes(state, frozenset(leaves)):
+        _tell(node, {path: fates[path] for path in leaves if path in paths})
+    return Description(
+        Row(path, leaf.shape, tuple(fate.transforms), fate.learning_rate, fate.decay, fate.frozen, fate.state_bytes)
+        for (path, leaf), fate in zip(leaves.items(), fates.values(), strict=True)
     )
 
 
-def _nodes(state: PyTree, path: str) -> Iterator[Any]:
-    """The states of the transforms that a leaf meets, in order; those that contain others come ahead of them."""
+@dataclass
+class _Fate:
+    """What is known of a leaf as the states are gone through."""
+
+    transforms: list[str] = field(default_factory=list)
+    factor: float = 1.0
+    rate: float | None = None
+    decay: float = 0.0
+    frozen: bool = False
+    state_bytes: int = 0
+
+    @property
+    def learning_rate(self) -> float | None:
+        return None if self.rate is None else self.rate * self.factor
+
+
+def _nodes(state: PyTree, paths: frozenset[str]) -> Iterator[tuple[Any, frozenset[str]]]:
+    """The states of the transforms in order, each with the leaves that it meets; one that holds others comes first."""
     if isinstance(state, GroupsState):
-        yield from _nodes(state.members[dict(state.labels)[path]], path) if path in dict(state.labels) else ()
+        for pattern, inner in state.members.items():
+            yield from _nodes(inner, paths & {path for path, label in state.labels if label == pattern})
     elif isinstance(state, optax.MaskedNode | optax.EmptyState):
         return
     elif isinstance(state, tuple) and hasattr(state, "_fields"):
-        inner = getattr(state, "inner", getattr(state, "inner_state", ()))
-        yield state
-        yield from _nodes(inner, path)
+        yield state, paths
+        yield from _nodes(getattr(state, "inner", getattr(state, "inner_state", ())), paths)
     elif isinstance(state, tuple | list):
         for part in state:
-            yield from _nodes(part, path)
+            yield from _nodes(part, paths)
+
+
+def _tell(node: Any, fates: dict[str, _Fate]) -> None:
+    """Writes down what a transform's state tells of the leaves that it meets."""
+    for fate in fates.values():
+        fate.transforms.append(_name(node))
+        fate.frozen |= isinstance(node, FrozenState)
+        if isinstance(node, LearningRateState):
+            fate.rate = float(node.learning_rate)
+    if isinstance(node, DecayState):
+        for path, rate in tree.named(node.rate).items():
+            fates[path].decay += float(rate)
+    elif isinstance(node, PathFactorState):
+        for path, factor in tree.named(node.factor).items():
+            fates[path].factor *= float(factor)
+    else:
+        own = {name: part for name, part in node._asdict().items() if name not in ("inner", "inner_state")}
+        for name, leaf in tree.named(own).items():
+            owner = next((end for end in _ends(name) if end in fates), None)
+            if owner is not None and isinstance(leaf, jax.Array):
+                fates[owner].state_bytes += leaf.nbytes
+
+
+def _ends(name: str) -> Iterator[str]:
+    """The name less its first parts: `"m/head/kernel"`, `"head/kernel"`, `"kernel"`, and the whole tree's, `""`."""
+    while name:
+        yield name
+        name = name.partition("/")[2]
+    yield ""
 
 
 def _name(node: Any) -> str:
     """`"learning rate"` of a `LearningRateState`."""
     name = type(node).__name__.removesuffix("State").removeprefix("ScaleBy")
     return "".join(f" {letter.lower()}" if letter.isupper() else letter for letter in name).strip()
-
-
-def _bytes(node: Any, path: str, paths: list[str]) -> int:
-    """Bytes of a node's own leaves that are shaped for one parameter: whose longest parameter path at the end it is."""
-    own = node._asdict()
-    own.pop("inner", None)
-    own.pop("inner_state", None)
-    total = 0
-    for name, leaf in tree.named(own).items():
-        ends = [other for other in paths if name == other or name.endswith(f"/{other}")]
-        if ends and max(ends, key=len) == path and isinstance(leaf, jax.Array):
-            total += leaf.nbytes
-    return total
