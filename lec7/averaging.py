@@ -18,6 +18,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from lec7 import tree
 from lec7.errors import InputError
 from lec7.typing import PyTree, Scalar, is_traced
 
@@ -104,8 +105,4 @@ def averaged_params(opt_state: PyTree, params: PyTree) -> PyTree:
 
 def find(opt_state: PyTree) -> list[Average]:
     """The states of all averages in an optimizer's state, in order."""
-
-    def is_average(node):
-        return isinstance(node, Average)
-
-    return [node for node in jax.tree.leaves(opt_state, is_leaf=is_average) if is_average(node)]
+    return tree.nodes(opt_state, Average)

@@ -6,13 +6,15 @@ regular expressions that must match the whole of that path.
 
 import re
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 from jax.tree_util import KeyPath
 
 from lec7.errors import InputError, nearest
 from lec7.typing import PyTree
+
+Node = TypeVar("Node")
 
 
 def path_name(path: KeyPath) -> str:
@@ -72,6 +74,28 @@ def select(tree: PyTree, pattern: str) -> PyTree:
     if not any(regex.fullmatch(name) for name in names):
         raise InputError(f"no leaf matches {pattern!r}{_hint(pattern, names)}")
     return map_named(lambda name, _: regex.fullmatch(name) is not None, tree)
+
+
+def nodes(tree: PyTree, kind: type[Node]) -> list[Node]:
+    """The nodes of a type in a pytree, in order; an outer one before those inside of it.
+
+    >>> from typing import NamedTuple
+    >>> class Average(NamedTuple):
+    ...     mean: float
+    >>> nodes({"a": [Average(1.0), 2.0], "b": (Average(3.0),)}, Average)
+    [Average(mean=1.0), Average(mean=3.0)]
+    """
+
+    def is_kind(node):
+        return isinstance(node, kind)
+
+    found = [node for node in jax.tree.leaves(tree, is_leaf=is_kind) if is_kind(node)]
+    return [inner for node in found for inner in (node, *nodes(_children(node), kind))]
+
+
+def _children(node: Any) -> list[Any]:
+    """What a node holds, one level down."""
+    return jax.tree.leaves(node, is_leaf=lambda part: part is not node)
 
 
 def _hint(pattern: str, names: list[str]) -> str:

@@ -1,4 +1,5 @@
 import jax.numpy as jnp
+import optax
 import pytest
 
 from lec7 import tree
@@ -46,3 +47,10 @@ def test_a_broken_pattern_is_said_to_be_one():
 def test_map_named_gives_names_to_the_function():
     lengths = tree.map_named(lambda name, x, y: f"{name}:{x.size + y.size}", PARAMS, PARAMS)
     assert lengths["blocks"][1]["kernel"] == "blocks/1/kernel:8"
+
+
+def test_nodes_of_a_type_are_found_at_every_depth_the_outer_first():
+    inner = optax.MaskedState(optax.TraceState({"w": 1.0}))
+    outer = optax.MaskedState((inner, [optax.EmptyState()]))
+    assert tree.nodes({"a": outer, "b": 2.0}, optax.MaskedState) == [outer, inner]
+    assert tree.nodes({"a": None, "b": 2.0}, optax.MaskedState) == []

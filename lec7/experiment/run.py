@@ -161,7 +161,7 @@ class _Clock:
         return examples / (self.mark - mark)
 
 
-LATEST = ("learning_rate", "skipped")
+LATEST = ("learning_rate", "skipped", "plateau_scale")
 """Metrics of which a window's last value counts, and not the mean."""
 
 

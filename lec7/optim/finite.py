@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from lec7 import tree
 from lec7.errors import InputError
 from lec7.optim.apply import Applying, apply_gradients, no_updates
 from lec7.typing import PyTree, is_traced
@@ -99,13 +100,13 @@ def skip_nonfinite(tx: optax.GradientTransformation, limit: int | jax.Array) -> 
     return Applying(init, update, apply)
 
 
-def is_finite(tree: PyTree) -> jax.Array:
-    """Whether no number of a tree is NaN or infinite: a bool array of shape ().
+def is_finite(numbers: PyTree) -> jax.Array:
+    """Whether none of the numbers is NaN or infinite: a bool array of shape ().
 
     >>> bool(is_finite({"a": jnp.ones(3), "b": jnp.array([1.0, jnp.inf])}))
     False
     """
-    finite = [jnp.isfinite(x).all() for x in jax.tree.leaves(tree)]
+    finite = [jnp.isfinite(x).all() for x in jax.tree.leaves(numbers)]
     return jnp.stack(finite).all() if finite else jnp.array(True)
 
 
@@ -114,7 +115,7 @@ def skipped(opt_state: PyTree) -> SkipState | None:
 
     Of several it is the first, the outer one before those inside of it.
     """
-    return next(iter(find(opt_state)), None)
+    return next(iter(tree.nodes(opt_state, SkipState)), None)
 
 
 def check_skipped(opt_state: PyTree) -> None:
@@ -126,18 +127,8 @@ def check_skipped(opt_state: PyTree) -> None:
     Raises:
         TooManySkipped: more steps in a row than the state's limit.
     """
-    for state in find(opt_state):
+    for state in tree.nodes(opt_state, SkipState):
         counters = (np.ravel(x) for x in jax.device_get((state.in_row, state.total, state.limit)))
         for in_row, total, limit in zip(*counters, strict=True):
             if in_row > limit:
                 raise TooManySkipped(int(in_row), int(total), int(limit))
-
-
-def find(opt_state: PyTree) -> list[SkipState]:
-    """The states of all `skip_nonfinite` in an optimizer's state, in order, an outer one before those inside of it."""
-
-    def is_skip(node):
-        return isinstance(node, SkipState)
-
-    nodes = [node for node in jax.tree.leaves(opt_state, is_leaf=is_skip) if is_skip(node)]
-    return [state for node in nodes for state in (node, *find(node.inner))]

@@ -100,15 +100,10 @@ def groups(members: Mapping[str, optax.GradientTransformation]) -> optax.Gradien
 
 def frozen_paths(opt_state: PyTree) -> frozenset[str]:
     """The paths of the leaves that `frozen()` holds, in an optimizer's state nested in any way."""
-
-    def is_groups(node):
-        return isinstance(node, GroupsState)
-
     paths: set[str] = set()
-    for node in filter(is_groups, jax.tree.leaves(opt_state, is_leaf=is_groups)):
+    for node in tree.nodes(opt_state, GroupsState):
         still = {pattern for pattern, inner in node.members.items() if isinstance(inner, FrozenState)}
         paths |= {path for path, pattern in node.labels if pattern in still}
-        paths |= frozen_paths(node.inner)
     return frozenset(paths)
 
 

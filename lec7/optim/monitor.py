@@ -9,9 +9,10 @@ import optax
 
 from lec7 import tree
 from lec7.errors import InputError
-from lec7.optim import finite
 from lec7.optim.apply import Applying, apply_gradients
+from lec7.optim.finite import SkipState
 from lec7.optim.leafwise import square
+from lec7.schedules import PlateauState
 from lec7.typing import PyTree
 
 
@@ -92,9 +93,10 @@ def monitor(tx: optax.GradientTransformation, groups: Mapping[str, str] | None =
 
 
 def diagnostics(opt_state: PyTree) -> dict[str, jax.Array]:
-    """The figures of every `monitor` in an optimizer's state, and how many steps `skip_nonfinite` skipped.
+    """The figures of every `monitor` in an optimizer's state, and what other transforms of lec7 have to tell.
 
-    These are called `"skipped"`, in all, and `"skipped_in_row"`, up to now.
+    `skip_nonfinite` has `"skipped"`, steps in all, and `"skipped_in_row"`, up to now; `schedules.reduce_on_plateau` has
+    `"plateau_scale"`, which the learning rates in force do not contain.
 
     Args:
         opt_state: state of an optimizer, chained and nested in any way.
@@ -103,22 +105,17 @@ def diagnostics(opt_state: PyTree) -> dict[str, jax.Array]:
         Arrays of shape () by name; where there are several of a kind, their names end in `/0`, `/1`, ...,
         an outer one before those inside of it. Empty where there are none.
     """
-    figures = _numbered([state.figures for state in _find(opt_state)])
-    return figures | _numbered([{"skipped": s.total, "skipped_in_row": s.in_row} for s in finite.find(opt_state)])
+    return (
+        _numbered([state.figures for state in tree.nodes(opt_state, MonitorState)])
+        | _numbered([{"skipped": s.total, "skipped_in_row": s.in_row} for s in tree.nodes(opt_state, SkipState)])
+        | _numbered([{"plateau_scale": state.scale} for state in tree.nodes(opt_state, PlateauState)])
+    )
 
 
 def _numbered(dicts: list[dict[str, jax.Array]]) -> dict[str, jax.Array]:
     if len(dicts) == 1:
         return dicts[0]
     return {f"{name}/{i}": value for i, figures in enumerate(dicts) for name, value in figures.items()}
-
-
-def _find(opt_state: PyTree) -> list[MonitorState]:
-    def is_monitor(node):
-        return isinstance(node, MonitorState)
-
-    nodes = [node for node in jax.tree.leaves(opt_state, is_leaf=is_monitor) if is_monitor(node)]
-    return [state for node in nodes for state in (node, *_find(node.inner))]
 
 
 def _wide(x: jax.Array) -> jnp.dtype:

@@ -6,6 +6,7 @@ import numpy as np
 import optax
 import pytest
 
+from lec7 import schedules
 from lec7.errors import InputError
 from lec7.optim.accumulate import accumulate
 from lec7.optim.apply import apply_gradients
@@ -140,6 +141,11 @@ def test_diagnostics_are_found_wherever_they_sit():
     assert set(figures) >= {"gradient_norm", "update_ratio/head", "skipped", "skipped_in_row"}
     assert len(figures) == 10
     assert diagnostics(optax.adam(0.1).init(params)) == {}
+
+
+def test_the_scale_of_a_plateau_is_told_beside_the_rates():
+    state = optax.chain(optax.sgd(0.1), schedules.reduce_on_plateau()).init(jnp.ones(2))
+    assert {name: float(value) for name, value in diagnostics(state).items()} == {"plateau_scale": 1.0}
 
 
 def test_figures_of_several_monitors_are_told_apart():
