@@ -20,7 +20,8 @@ import optax
 
 from lec7 import tree
 from lec7.errors import InputError
-from lec7.typing import PyTree, Scalar, is_traced
+from lec7.ranges import DECAY, number
+from lec7.typing import PyTree, Scalar
 
 
 @runtime_checkable
@@ -64,9 +65,7 @@ def ema(decay: Scalar, debias: bool = True) -> optax.GradientTransformationExtra
     Raises:
         InputError: `decay` is known and not in [0, 1); or `update` gets no params.
     """
-    if not is_traced(decay) and not 0 <= float(decay) < 1:
-        raise InputError(f"decay is {float(decay)}, expected a number in [0, 1)")
-    decay = jnp.asarray(decay, float)
+    decay = number("decay", decay, DECAY, "the part of the average that a step keeps")
 
     def init(params):
         start = 0.0 if debias else 1.0

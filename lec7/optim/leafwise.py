@@ -6,8 +6,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from lec7.errors import InputError
-from lec7.typing import PyTree, Scalar, is_traced
+from lec7.ranges import DECAY, NOT_NEGATIVE, number
+from lec7.typing import PyTree, Scalar
 
 
 def each(equation: Callable[..., jax.Array], tree: PyTree, *rest: PyTree) -> PyTree:
@@ -20,8 +20,12 @@ def each(equation: Callable[..., jax.Array], tree: PyTree, *rest: PyTree) -> PyT
 
 
 def numbers(**named: Scalar) -> tuple[jax.Array, ...]:
-    """Hyperparameters as arrays, so that arithmetic on them rounds the same whether they are known or traced."""
-    return tuple(jnp.asarray(number, float) for number in named.values())
+    """Hyperparameters as arrays, so that arithmetic on them rounds the same whether they are known or traced.
+
+    Raises:
+        InputError: one is known and negative or not finite.
+    """
+    return tuple(number(name, given, NOT_NEGATIVE, "a small one") for name, given in named.items())
 
 
 def decays(**named: Scalar) -> tuple[jax.Array, ...]:
@@ -30,10 +34,7 @@ def decays(**named: Scalar) -> tuple[jax.Array, ...]:
     Raises:
         InputError: one is known and outside.
     """
-    for name, number in named.items():
-        if not is_traced(number) and not 0 <= float(number) < 1:
-            raise InputError(f"{name} is {float(number)}, expected a number in [0, 1)")
-    return numbers(**named)
+    return tuple(number(name, given, DECAY, "the part that a step keeps") for name, given in named.items())
 
 
 def square(g: jax.Array) -> jax.Array:

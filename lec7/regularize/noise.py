@@ -3,8 +3,8 @@
 import jax
 import jax.numpy as jnp
 
-from lec7.errors import InputError
-from lec7.typing import Key, Scalar, is_traced
+from lec7.ranges import FACTOR, check
+from lec7.typing import Key, Scalar
 
 
 def dropout(key: Key, x: jax.Array, keep: Scalar) -> jax.Array:
@@ -38,5 +38,4 @@ def dropout(key: Key, x: jax.Array, keep: Scalar) -> jax.Array:
 
 def check_keep(keep: Scalar) -> None:
     """Refuse a chance outside (0, 1] where it is known, that is not traced."""
-    if not is_traced(keep) and not 0 < float(keep) <= 1:
-        raise InputError(f"keep is {float(keep)}, expected a chance to keep in (0, 1]; to drop p, keep 1 - p")
+    check("keep", keep, FACTOR, "the chance to keep, which is 1 - p to drop p")

@@ -1,6 +1,8 @@
 """A run's curves as a picture."""
 
+import itertools
 from pathlib import Path
+from typing import Any
 
 from matplotlib.figure import Figure
 
@@ -8,6 +10,7 @@ from lec7.experiment import RunFolder
 
 # Okabe and Ito's colours, which people with any colour vision tell apart.
 TRAINING, AVERAGED, RAW = "#0072B2", "#D55E00", "#999999"
+COLOURS = (TRAINING, AVERAGED, "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 
 
 def curves(folder: RunFolder) -> Path:
@@ -17,28 +20,41 @@ def curves(folder: RunFolder) -> Path:
         The picture's path.
     """
     rows = folder.metrics()
-    panels = [name for name in ("loss", "accuracy", "learning_rate") if any(f"train/{name}" in row for row in rows)]
+    names = {name for row in rows for name in row}
+    panels = {name: _lines(name, names) for name in ("loss", "accuracy", "learning_rate")}
+    panels = {name: lines for name, lines in panels.items() if lines}
     figure = Figure(figsize=(4.2 * max(len(panels), 1), 3.4), layout="constrained")
-    for axes, name in zip(figure.subplots(1, max(len(panels), 1), squeeze=False)[0], panels, strict=False):
-        averaged = any(f"test/{name}_raw" in row for row in rows)
-        lines = (
-            (f"train/{name}", "training", TRAINING, 1.2),
-            (f"test/{name}_raw", "test, raw parameters", RAW, 1.5),
-            (f"test/{name}", "test, averaged parameters" if averaged else "test", AVERAGED, 2.0),
-        )
+    all_axes = figure.subplots(1, max(len(panels), 1), squeeze=False)[0]
+    for axes, (name, lines) in zip(all_axes, panels.items(), strict=False):
         positive = True
-        for key, title, colour, width in lines:
+        for key, title, style in lines:
             points = [(row["step"], row[key]) for row in rows if key in row and not isinstance(row[key], str)]
             positive = positive and all(value > 0 for _, value in points)
             if points:
-                marker = "." if key.startswith("test/") else None
-                axes.plot(*zip(*points, strict=True), label=title, color=colour, linewidth=width, marker=marker)
+                axes.plot(*zip(*points, strict=True), label=title, **style)
         scale = "log" if name == "loss" and positive else "linear"
         axes.set(xlabel="step", ylabel=name.replace("_", " "), yscale=scale)
         axes.grid(alpha=0.3)
-        if name != "learning_rate":
+        if len(lines) > 1:
             axes.legend(fontsize="small")
     figure.suptitle(str(folder.path.name))
     target = folder.path / "curves.png"
     figure.savefig(target, dpi=110)
     return target
+
+
+def _lines(panel: str, names: set[str]) -> list[tuple[str, str, dict[str, Any]]]:
+    """What a panel shows of the figures that there are: key, label and style of each line."""
+    if panel == "learning_rate":
+        rates = sorted(name for name in names if name.startswith("train/learning_rate"))
+        return [
+            (name, name.removeprefix("train/learning_rate").strip("/#"), {"color": colour, "linewidth": 1.2})
+            for name, colour in zip(rates, itertools.cycle(COLOURS))
+        ]
+    test = "test, averaged parameters" if f"test/{panel}_raw" in names else "test"
+    lines = (
+        (f"train/{panel}", "training", {"color": TRAINING, "linewidth": 1.2}),
+        (f"test/{panel}_raw", "test, raw parameters", {"color": RAW, "linewidth": 1.5, "marker": "."}),
+        (f"test/{panel}", test, {"color": AVERAGED, "linewidth": 2.0, "marker": "."}),
+    )
+    return [line for line in lines if line[0] in names]

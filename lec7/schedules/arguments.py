@@ -1,58 +1,12 @@
-"""The numbers that make a schedule: checked where they are known, and rounded as if they were not."""
+"""Schedules of numbers that round as if nobody knew them."""
 
-import math
 from collections.abc import Callable
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 
-from lec7.errors import InputError
-from lec7.typing import Scalar, Schedule, is_traced
-
-
-class Range(NamedTuple):
-    """A set of numbers, in words and as a test; NaN is in none."""
-
-    words: str
-    holds: Callable[[float], bool]
-
-
-FINITE = Range("a finite number", math.isfinite)
-POSITIVE = Range("a finite number more than 0", lambda x: 0 < x < math.inf)
-NOT_NEGATIVE = Range("a finite number, at least 0", lambda x: 0 <= x < math.inf)
-FROM_ONE = Range("a finite number, at least 1", lambda x: 1 <= x < math.inf)
-FRACTION = Range("a number in [0, 1]", lambda x: 0 <= x <= 1)
-FACTOR = Range("a number in (0, 1]", lambda x: 0 < x <= 1)
-INSIDE = Range("a number in (0, 1)", lambda x: 0 < x < 1)
-
-
-def number(name: str, given: Scalar, within: Range, meaning: str) -> jax.Array:
-    """An argument as a float array of shape ().
-
-    Raises:
-        InputError: it is no single number, or it is known and out of range.
-
-    >>> float(number("steps", 100, POSITIVE, "the length in steps"))
-    100.0
-    >>> number("steps", 0, POSITIVE, "the length in steps")
-    Traceback (most recent call last):
-    lec7.errors.InputError: steps is 0, expected a finite number more than 0; give the length in steps
-    """
-    check(name, given, within, meaning)
-    return jnp.asarray(given, float)
-
-
-def check(name: str, given: Scalar, within: Range, meaning: str) -> None:
-    """Refuses what is no single number, or is known and out of range."""
-    if jnp.shape(given):
-        raise InputError(
-            f"{name} has shape {jnp.shape(given)}, expected a single number; "
-            f"give {meaning}, and use jax.vmap for several schedules at once"
-        )
-    if not is_traced(given) and not within.holds(float(given)):
-        raise InputError(f"{name} is {given}, expected {within.words}; give {meaning}")
+from lec7.typing import Schedule
 
 
 def of_step(formula: Callable[..., jax.Array], *numbers: jax.Array) -> Schedule:

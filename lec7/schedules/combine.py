@@ -7,7 +7,8 @@ import jax
 import jax.numpy as jnp
 
 from lec7.errors import InputError
-from lec7.schedules.arguments import NOT_NEGATIVE, check, number, of_step
+from lec7.ranges import NOT_NEGATIVE, check, number
+from lec7.schedules.arguments import of_step
 from lec7.schedules.decays import constant
 from lec7.typing import Scalar, Schedule, is_traced
 

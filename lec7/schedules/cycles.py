@@ -3,7 +3,8 @@
 import jax
 import jax.numpy as jnp
 
-from lec7.schedules.arguments import FACTOR, FINITE, FROM_ONE, INSIDE, POSITIVE, number, of_step
+from lec7.ranges import FACTOR, FINITE, FROM_ONE, INSIDE, POSITIVE, number
+from lec7.schedules.arguments import of_step
 from lec7.schedules.decays import half_cosine
 from lec7.typing import Scalar, Schedule
 

@@ -3,7 +3,8 @@
 import jax
 import jax.numpy as jnp
 
-from lec7.schedules.arguments import FACTOR, FINITE, NOT_NEGATIVE, POSITIVE, number, of_step
+from lec7.ranges import FACTOR, FINITE, NOT_NEGATIVE, POSITIVE, number
+from lec7.schedules.arguments import of_step
 from lec7.typing import Scalar, Schedule
 
 _START = "the value at step 0"

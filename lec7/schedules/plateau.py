@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import optax
 
 from lec7.errors import InputError
-from lec7.schedules.arguments import FRACTION, FROM_ONE, INSIDE, NOT_NEGATIVE, number
+from lec7.ranges import FRACTION, FROM_ONE, INSIDE, NOT_NEGATIVE, number
 from lec7.typing import Scalar
 
 

@@ -100,7 +100,7 @@ BAD = {
     "an unknown option": (("run", DIGITS, "--learning-rat", "1"), "learning-rat"),
     "a wrong type": (("run", DIGITS, "--steps", "many"), "many"),
     "a batch larger than the data": (("run", DIGITS, "--batch-size", "2000"), "expected 1 to 1437"),
-    "a chance out of range": (("run", DIGITS, "--dropout", "1.5"), "expected a chance to keep"),
+    "a chance out of range": (("run", DIGITS, "--dropout", "1.5"), "give the chance to keep, which is 1 - p to drop p"),
     "a decay out of range": (("run", DIGITS, "--ema-decay", "1"), "decay is 1.0"),
     "no steps": (("run", DIGITS, "--steps", "0"), "steps is 0"),
     "a missing data folder": (("run", ROOT / "experiments/fashion.py", "--directory", "nowhere"), "no folder nowhere"),

@@ -8,7 +8,7 @@ import numpy as np
 import optax
 import pytest
 
-from lec7 import averaging, data, experiment, losses, models, optim, train
+from lec7 import averaging, data, experiment, losses, models, optim, report, train
 from lec7.models import Variables
 
 
@@ -131,3 +131,4 @@ def test_a_wrapped_optimizer_survives_a_checkpoint(small, wrap, tmp_path, same):
     experiment.run(dataclasses.replace(whole, steps=20), folder, Nobody())
     resumed = experiment.run(whole, folder, Nobody(), resume=True)
     assert resumed.metrics == outcome.metrics
+    assert report.curves(folder).stat().st_size > 10_000
