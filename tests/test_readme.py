@@ -1,14 +1,28 @@
-"""What the README shows runs as it stands there."""
+"""What the README and the pages of docs/ show runs as it stands there."""
 
 import re
 from pathlib import Path
 
+import jax.numpy as jnp
+import optax
 import pytest
 
-from lec7 import experiment
+from lec7 import experiment, optim, schedules
 
-README = (Path(__file__).parents[1] / "README.md").read_text()
-LIBRARY, OWN = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+ROOT = Path(__file__).parents[1]
+
+
+def blocks(page):
+    """The pieces of Python on a page."""
+    return re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)
+
+
+LIBRARY, OWN = blocks("README.md")
+PARAMS = {
+    "head": {"kernel": jnp.ones((4, 3)), "bias": jnp.ones(3)},
+    "blocks": [{"kernel": jnp.ones((4, 4))} for _ in range(12)],
+    "stem": jnp.ones(7),
+}
 
 
 @pytest.mark.slow
@@ -24,3 +38,14 @@ def test_an_experiment_of_one_s_own(tmp_path):
     path.write_text(OWN)
     file = experiment.load(path)
     experiment.instantiate(file, file.hyperparameters(steps=10))
+
+
+@pytest.mark.parametrize("page", ["docs/optimizers.md", "docs/schedules.md"])
+def test_each_optimizer_on_a_page_takes_a_step(page):
+    assert blocks(page)
+    for block in blocks(page):
+        names = {"optax": optax, "optim": optim, "schedules": schedules, "jnp": jnp, "params": PARAMS}
+        exec(compile(block, page, "exec"), names)
+        tx = names["tx"]
+        updates, _ = tx.update(PARAMS, tx.init(PARAMS), PARAMS, value=jnp.array(1.0))
+        assert jnp.isfinite(updates["head"]["kernel"]).all()

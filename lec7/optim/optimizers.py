@@ -63,7 +63,7 @@ def _settings(name: str, convention: Convention, **given: Any) -> dict[str, Any]
     known = CONVENTIONS[name]
     if convention not in known:
         raise InputError(
-            f"no convention {convention!r}{nearest(convention, list(known))}; expected one of {', '.join(known)}"
+            f"no convention {convention!r}, expected one of {', '.join(known)}{nearest(convention, list(known))}"
         )
     return {**known[convention], **{key: value for key, value in given.items() if value is not None}}
 
