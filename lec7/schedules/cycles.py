@@ -2,11 +2,14 @@
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 
 from lec7.ranges import FACTOR, FINITE, FROM_ONE, INSIDE, POSITIVE, number
 from lec7.schedules.arguments import of_step
 from lec7.schedules.decays import half_cosine
 from lec7.typing import Scalar, Schedule
+
+BITS = 32  # of the number of a step
 
 
 def cyclic_cosine(
@@ -54,17 +57,24 @@ def _cycle(t: jax.Array, period: jax.Array, growth: jax.Array) -> tuple[jax.Arra
     quotient of 0 by 0 at a growth of 1, and a restart would be a step late wherever they are rounded. Doubling,
     S(m + n) = S(m) + growth**m * S(n), has neither: it is a search for n bit by bit, exact on whole numbers.
     """
-    doubled = [(period, growth)]  # S(2**i) and growth**(2**i), for as long as S is within t
-    for _ in range(31):
-        steps, factor = doubled[-1]
-        within = steps <= t
-        doubled.append((jnp.where(within, steps * (1.0 + factor), steps), jnp.where(within, factor * factor, factor)))
 
-    n, start, grown = jnp.zeros_like(t), jnp.zeros_like(t), jnp.ones_like(t)
-    for i, (steps, factor) in reversed(list(enumerate(doubled))):
+    def double(doubled, _):
+        steps, factor = doubled  # S(2**i) and growth**(2**i), for as long as S is within t
+        within = steps <= t
+        wider = jnp.where(within, steps * (1.0 + factor), steps), jnp.where(within, factor * factor, factor)
+        return wider, doubled
+
+    def descend(found, doubled):
+        (n, start, grown), (steps, factor, power) = found, doubled
         later = start + grown * steps
         over = later <= t
-        n, start, grown = n + over * 2.0**i, jnp.where(over, later, start), jnp.where(over, grown * factor, grown)
+        return (n + over * power, jnp.where(over, later, start), jnp.where(over, grown * factor, grown)), None
+
+    # Loops, for XLA takes minutes over the same unrolled: it writes out each value once for each of its uses.
+    _, (steps, factors) = lax.scan(double, (period, growth), None, length=BITS)
+    powers = 2.0 ** jnp.arange(BITS, dtype=t.dtype)
+    nothing = jnp.zeros_like(t), jnp.zeros_like(t), jnp.ones_like(t)
+    (n, start, grown), _ = lax.scan(descend, nothing, (steps, factors, powers), reverse=True)
     return n, start, period * grown
 
 
