@@ -8,9 +8,9 @@ import numpy as np
 import optax
 
 from lec7 import tree
-from lec7.errors import InputError
 from lec7.optim.apply import Applying, apply_gradients, no_updates
-from lec7.typing import PyTree, is_traced
+from lec7.ranges import NOT_NEGATIVE, check
+from lec7.typing import PyTree
 
 
 class SkipState(NamedTuple):
@@ -66,8 +66,7 @@ def skip_nonfinite(tx: optax.GradientTransformation, limit: int | jax.Array) -> 
     ...
     lec7.optim.finite.TooManySkipped: the gradient or the loss was NaN or infinite for 1 steps in a row, ...
     """
-    if not is_traced(limit) and limit < 0:
-        raise InputError(f"limit is {limit}, expected how many skipped steps in a row are allowed: 0 or more")
+    check("limit", limit, NOT_NEGATIVE, "how many skipped steps in a row are allowed")
     limit = jnp.asarray(limit, jnp.int32)
     tx = optax.with_extra_args_support(tx)
 

@@ -11,7 +11,7 @@ import optax
 
 from lec7 import tree
 from lec7.errors import InputError, nearest
-from lec7.optim.leafwise import each
+from lec7.optim.leafwise import each, zeros
 from lec7.typing import PyTree, Scalar
 
 
@@ -48,7 +48,7 @@ def frozen() -> optax.GradientTransformationExtraArgs:
     """
 
     def update(updates, state, params=None, **extra):
-        return jax.tree.map(jnp.zeros_like, updates), state
+        return zeros(updates), state
 
     return optax.GradientTransformationExtraArgs(lambda params: FrozenState(), update)
 

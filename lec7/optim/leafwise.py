@@ -42,9 +42,9 @@ def square(g: jax.Array) -> jax.Array:
     return (g * g.conj()).real if jnp.iscomplexobj(g) else g * g
 
 
-def zeros(params: PyTree) -> PyTree:
-    """Zeros shaped and typed as the parameters."""
-    return jax.tree.map(jnp.zeros_like, params)
+def zeros(like: PyTree) -> PyTree:
+    """Zeros shaped and typed as the leaves."""
+    return jax.tree.map(jnp.zeros_like, like)
 
 
 def real(params: PyTree, value: Any = 0.0) -> PyTree:

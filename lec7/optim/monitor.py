@@ -11,7 +11,7 @@ from lec7 import tree
 from lec7.errors import InputError
 from lec7.optim.apply import Applying, apply_gradients
 from lec7.optim.finite import SkipState
-from lec7.optim.leafwise import square
+from lec7.optim.leafwise import square, zeros
 from lec7.schedules import PlateauState
 from lec7.typing import PyTree
 
@@ -70,8 +70,8 @@ def monitor(tx: optax.GradientTransformation, groups: Mapping[str, str] | None =
         return figures
 
     def init(params):
-        zeros = jax.tree.map(jnp.zeros_like, params)
-        return MonitorState(measure(zeros, zeros, params), tx.init(params))
+        nothing = zeros(params)
+        return MonitorState(measure(nothing, nothing, params), tx.init(params))
 
     def update(grads, state, params=None, **extra):
         if params is None:
