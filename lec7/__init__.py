@@ -15,6 +15,7 @@ __version__ = "0.1.0"
 _ROOMS = (
     "averaging",
     "data",
+    "ensemble",
     "errors",
     "experiment",
     "losses",
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from lec7 import (
         averaging,
         data,
+        ensemble,
         errors,
         experiment,
         losses,

@@ -90,12 +90,17 @@ def nodes(tree: PyTree, kind: type[Node]) -> list[Node]:
         return isinstance(node, kind)
 
     found = [node for node in jax.tree.leaves(tree, is_leaf=is_kind) if is_kind(node)]
-    return [inner for node in found for inner in (node, *nodes(_children(node), kind))]
+    return [inner for node in found for inner in (node, *nodes(children(node), kind))]
 
 
-def _children(node: Any) -> list[Any]:
-    """What a node holds, one level down."""
-    return jax.tree.leaves(node, is_leaf=lambda part: part is not node)
+def children(node: Any) -> list[Any]:
+    """What a node holds, one level down; a leaf holds nothing.
+
+    >>> children({"a": [1.0, 2.0], "b": 3.0})
+    [[1.0, 2.0], 3.0]
+    """
+    parts = jax.tree.leaves(node, is_leaf=lambda part: part is not node)
+    return [part for part in parts if part is not node]
 
 
 def _hint(pattern: str, names: list[str]) -> str:

@@ -1,13 +1,17 @@
-"""Names for the few shapes of data that every room shares."""
+"""Names for the few shapes and types of data that every room shares."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
-from jax.typing import ArrayLike
+import jax.numpy as jnp
+from jax.typing import ArrayLike, DTypeLike
 
 Key = jax.Array
 """A typed PRNG key, as `jax.random.key` makes it."""
+
+Device = Any
+"""One of `jax.devices()`."""
 
 Scalar = float | jax.Array
 """A Python float or a traced array of shape ()."""
@@ -33,4 +37,25 @@ def is_traced(value: Any) -> bool:
     return isinstance(value, jax.core.Tracer)  # pyright: ignore[reportAttributeAccessIssue]
 
 
-__all__ = ["ArrayLike", "Batch", "Key", "Metrics", "Params", "PyTree", "Scalar", "Schedule", "is_traced"]
+def wide(dtype: DTypeLike) -> jnp.dtype:
+    """The dtype that sums of many such numbers are kept in: float32, or the dtype itself where it is wider.
+
+    >>> wide(jnp.bfloat16), wide(jnp.float64)
+    (dtype('float32'), dtype('float64'))
+    """
+    return jnp.promote_types(dtype, jnp.float32)
+
+
+__all__ = [
+    "ArrayLike",
+    "Batch",
+    "Device",
+    "Key",
+    "Metrics",
+    "Params",
+    "PyTree",
+    "Scalar",
+    "Schedule",
+    "is_traced",
+    "wide",
+]

@@ -1,5 +1,6 @@
 """`lec7 eval`: evaluate a run's checkpoint on its test examples."""
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -7,7 +8,7 @@ from typing import Annotated
 import tyro
 
 from lec7.cli.options import read
-from lec7.cli.tables import show
+from lec7.cli.tables import number, show
 from lec7.errors import InputError
 
 
@@ -22,12 +23,12 @@ class Options:
 
 
 def main(arguments: list[str]) -> int:
-    """Prints a table of the figures."""
+    """Prints a table: of averaged parameters and raw ones, of an ensemble together and of each member."""
     options = read(Options, arguments, "eval", "Evaluate a run's checkpoint on its test examples.")
     import jax
 
-    from lec7 import experiment
-    from lec7.cli.run import rebuild
+    from lec7 import ensemble, experiment
+    from lec7.cli.build import rebuild
     from lec7.train.checkpoints import Checkpoints
 
     folder = experiment.RunFolder(options.run)
@@ -38,14 +39,15 @@ def main(arguments: list[str]) -> int:
         restored = checkpoints.restore(jax.eval_shape(built.init), _step(options.checkpoint, checkpoints))
     for step, reason in restored.damaged.items():
         print(f"the checkpoint of step {step} is damaged ({reason}): evaluating the one before")
-    figures = experiment.evaluate(built, restored.state)
-    names = [name for name in figures if not name.endswith("_raw")]
-    averaged = f"{names[0]}_raw" in figures
-    kinds = {"averaged": "", "raw": "_raw"} if averaged else {"as they are": ""}
+    lines = ensemble.report(built, restored.state)
+    names = list(dict.fromkeys(name for line in lines for name in line.figures))
+    if all(math.isclose(line.figures["loss"], line.figures.get("nll", math.nan), rel_tol=1e-5) for line in lines):
+        names.remove("loss")  # cross-entropy is the very same
+    many = len(lines) > len({line.parameters for line in lines})
     show(
         f"{folder.path}, step {restored.step}, {len(built.test)} test examples",
-        ("parameters", *(f"{name.removeprefix('test/')}#" for name in names)),
-        ((kind, *(f"{figures[name + suffix]:.4f}" for name in names)) for kind, suffix in kinds.items()),
+        (*["model"] * many, "parameters", *(f"{name}#" for name in names)),
+        ((*[line.who] * many, line.parameters, *(number(line.figures.get(n)) for n in names)) for line in lines),
     )
     return 0
 

@@ -8,7 +8,9 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from lec7.cli.tables import number
 from lec7.experiment import Observer
+from lec7.experiment.evaluation import by_kind
 
 SECONDS_BETWEEN_LINES = 10.0
 
@@ -92,9 +94,19 @@ def figures(row: dict[str, Any]) -> str:
 
 def sentence(row: dict[str, Any]) -> str:
     """An evaluation: averaged parameters, and beside them the raw ones."""
-    names = [name for name in row if name.startswith("test/") and not name.endswith("_raw")]
+    return f"step {row['step']}: test {tested(row)}"
+
+
+def tested(row: dict[str, Any]) -> str:
+    """The figures on the test examples: those that count, and those of other kinds in brackets.
+
+    >>> tested({"test/loss": 0.25, "test_raw/loss": 0.5, "test_members/loss": 0.375})
+    'loss 0.2500 (raw 0.5000, members 0.3750)'
+    """
+    kinds = by_kind(row)
+    first = kinds.pop("", {})
     parts = []
-    for name in sorted(names):
-        raw = f" (raw {row[name + '_raw']:.4f})" if name + "_raw" in row else ""
-        parts.append(f"{name.removeprefix('test/')} {row[name]:.4f}{raw}")
-    return f"step {row['step']}: test {', '.join(parts)}"
+    for name in sorted(first):
+        others = ", ".join(f"{kind} {number(own[name])}" for kind, own in kinds.items() if name in own)
+        parts.append(f"{name} {number(first[name])}" + (f" ({others})" if others else ""))
+    return ", ".join(parts)

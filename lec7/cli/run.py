@@ -10,6 +10,7 @@ from typing import Annotated
 
 import tyro
 
+from lec7.cli.build import Many, build, rebuild
 from lec7.cli.options import read
 from lec7.errors import InputError
 
@@ -18,7 +19,7 @@ DIVERGED = 3
 
 @dataclass(frozen=True)
 class Options:
-    """Where the run goes."""
+    """Where the run goes, and how many models it trains."""
 
     workdir: Path = Path("runs")
     """Folder of the runs."""
@@ -26,16 +27,22 @@ class Options:
     """The run's name; by default the experiment's name and a number."""
     overwrite: bool = False
     """Replace a run of this name."""
+    members: Annotated[int, tyro.conf.arg(metavar="N")] = 1
+    """Train N models that differ in their seed (from the given one on) in one program, and evaluate them as one."""
+    chunk: Annotated[int | None, tyro.conf.arg(metavar="N")] = None
+    """Members side by side on a device, while others wait; by default all, on a CPU one for each core."""
 
 
 @dataclass(frozen=True)
 class Usage(Options):
-    """Where the run goes, and what is run."""
+    """Where the run goes, how many models it trains, and what is run."""
 
     experiment: Annotated[tyro.conf.Positional[Path | None], tyro.conf.arg(metavar="EXPERIMENT")] = None
     """A Python file with build(hp); lec7 run EXPERIMENT --help tells its hyperparameters, which are options too."""
     resume: Annotated[Path | None, tyro.conf.arg(metavar="RUN")] = None
     """Folder of a run to go on with exactly where it stopped, in place of an experiment."""
+    new_averages: bool = False
+    """With --resume: averages and snapshots begin anew at the checkpoint, and count their steps from there."""
 
 
 def main(arguments: list[str]) -> int:
@@ -47,9 +54,12 @@ def main(arguments: list[str]) -> int:
     if usage.resume is None:
         given = f" and not {usage.experiment}" if usage.experiment else ""
         raise InputError(f"expected an experiment, a Python file, as in lec7 run experiments/digits.py{given}")
-    if dataclasses.replace(usage, resume=None) != Usage():
-        raise InputError(f"--resume {usage.resume} goes on with that run as it is and where it is: give nothing else")
-    return _resume(usage.resume)
+    if dataclasses.replace(usage, resume=None, new_averages=False) != Usage():
+        raise InputError(
+            f"--resume {usage.resume} goes on with that run as it is and where it is: give nothing else, "
+            "but for --new-averages"
+        )
+    return _resume(usage.resume, averages=not usage.new_averages)
 
 
 def _start(path: Path, arguments: list[str]) -> int:
@@ -59,17 +69,18 @@ def _start(path: Path, arguments: list[str]) -> int:
 
     file = experiment.load(path)
     options, hp = _read(file, arguments)
-    built = experiment.instantiate(file, hp)
+    many = Many(options.members, options.chunk)
+    built = build(file, hp, many)
     # The latest two checkpoints, the best one and one being written; and room for the logs.
     import jax
 
     needed = 4 * size(jax.eval_shape(built.init)) + 20_000_000
     folder = experiment.RunFolder.create(options.workdir, options.name, path.stem, options.overwrite, needed)
-    folder.write("config.json", describe(file, hp))
-    return _run(built, folder, resume=False)
+    folder.write("config.json", describe(file, hp) | many._asdict())
+    return _run(built, folder)
 
 
-def _resume(path: Path) -> int:
+def _resume(path: Path, averages: bool) -> int:
     from lec7 import experiment
 
     folder = experiment.RunFolder(path)
@@ -77,31 +88,17 @@ def _resume(path: Path) -> int:
     if result and result["status"] == "finished":
         print(f"{path} is finished, at step {result['step']}; lec7 eval {path} evaluates it")
         return 0
-    return _run(rebuild(folder), folder, resume=True)
+    return _run(rebuild(folder), folder, resume=True, averages=averages)
 
 
-def rebuild(folder):
-    """The experiment of a run, from its `config.json`; refuses a file that has changed since."""
-    from lec7 import experiment
-
-    config = folder.config
-    file = experiment.load(Path(config["experiment"]))
-    if file.sha256 != config["sha256"]:
-        raise InputError(
-            f"{file.path} has changed since {folder.path} was made (commit {config['git_commit']}); "
-            "put it back as it was, or start a new run"
-        )
-    return experiment.instantiate(file, file.restore(config["hyperparameters"]))
-
-
-def _run(built, folder, *, resume: bool) -> int:
+def _run(built, folder, **resuming: bool) -> int:
     from lec7 import experiment, report
     from lec7.cli.progress import watch
 
     again = f"go on with: lec7 run --resume {shlex.quote(str(folder.path))}"
     try:
         with watch() as observer:
-            outcome = experiment.run(built, folder, observer, resume=resume)
+            outcome = experiment.run(built, folder, observer, **resuming)
         report.curves(folder)
     except OSError as error:
         raise InputError(f"{folder.path} can't be written: {error.strerror or error}; when it can, {again}") from error
@@ -114,7 +111,9 @@ def _run(built, folder, *, resume: bool) -> int:
 
 def summary(outcome, folder) -> str:
     """How a run ended, in a line or two."""
-    figures = ", ".join(f"{name.removeprefix('test/')} {value:.4f}" for name, value in outcome.metrics.items())
+    from lec7.cli.progress import tested
+
+    figures = tested(outcome.metrics)
     ended = f"{outcome.status} at step {outcome.step}" + (f": {outcome.message}" if outcome.message else "")
     tested = f"\ntest: {figures}" if figures else ""
     return f"{ended}, after {outcome.seconds:.1f} s, in {folder.path}{tested}"

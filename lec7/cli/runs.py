@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lec7.cli.options import read
-from lec7.cli.tables import show
+from lec7.cli.tables import number, show
 from lec7.errors import InputError
 
 if TYPE_CHECKING:
@@ -45,15 +45,10 @@ def _row(run: RunFolder) -> tuple[str, ...]:
     metrics = result["metrics"] or next((row for row in reversed(rows) if "test/loss" in row), {})
     return (
         run.path.name,
-        Path(config["experiment"]).stem,
+        Path(config["experiment"]).stem + (f" x {config['members']}" if config.get("members", 1) > 1 else ""),
         result["status"],
         str(result["step"]),
-        _number(metrics.get("test/accuracy")),
-        _number(metrics.get("test/loss")),
+        number(metrics.get("test/accuracy")),
+        number(metrics.get("test/loss")),
         f"{result['seconds']:.1f}" if "seconds" in result else "",
     )
-
-
-def _number(value: float | str | None) -> str:
-    """Four places; what is not finite is a text in JSON."""
-    return f"{value:.4f}" if isinstance(value, float) else str(value or "")

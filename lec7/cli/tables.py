@@ -25,3 +25,12 @@ def show(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> N
     console = Console()
     console.print(Text(title), style="bold", soft_wrap=True)
     console.print(table)
+
+
+def number(value: float | str | None) -> str:
+    """Four places; what is not finite is a text in JSON.
+
+    >>> number(0.5), number("nan"), number(None)
+    ('0.5000', 'nan', '')
+    """
+    return f"{value:.4f}" if isinstance(value, float) else str(value or "")

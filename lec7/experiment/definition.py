@@ -1,20 +1,31 @@
 """What an experiment is."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import optax
 
-from lec7 import data, train
+from lec7 import averaging, data, train
 from lec7.data.order import check_batch_size
 from lec7.data.source import check_labels
 from lec7.errors import InputError
+from lec7.experiment.evaluation import (
+    MEMBERS,
+    RAW,
+    SNAPSHOTS,
+    Evaluate,
+    candidates,
+    kinds,
+    make_evaluation,
+    only_taken,
+)
 from lec7.losses import Loss
-from lec7.models import Model, Variables
+from lec7.models import How, Model, Variables
 from lec7.train import Step, TrainState, image
-from lec7.typing import Batch, Metrics
+from lec7.typing import Batch, Device, Key, Metrics
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,8 +69,56 @@ class Experiment:
         return train.make_step(self.model, self.loss, self.optimizer, self.inputs)
 
     def make_evaluate(self) -> Callable[[Variables, data.Source], Metrics]:
-        """The evaluation."""
+        """The evaluation of one model."""
         return train.make_evaluate(self.model, self.loss, self.inputs)
+
+    def make_evaluate_together(
+        self, chunk: int | None = 1, devices: Sequence[Device] = ()
+    ) -> Callable[..., tuple[Metrics, Metrics]]:
+        """The evaluation of several models as one."""
+        rows = train.together_and_each(self.loss, self.how)
+        return train.make_evaluate_members(self.model, rows, self.inputs, chunk=chunk, devices=devices)
+
+    def make_refresh(self) -> Callable[[Variables, data.Source, Key], Variables]:
+        """What gives averaged parameters batch statistics of their own."""
+        return train.make_refresh(self.model, self.inputs, self.batch_size)
+
+    @property
+    def classifies(self) -> bool:
+        """Whether the test examples have a `"label"` each."""
+        return "label" in self.test.arrays and self.test.arrays["label"].ndim == 1
+
+    @property
+    def how(self) -> How:
+        """How several models are one: classifiers by the mean of their probabilities, others by that of outputs."""
+        return "probabilities" if self.classifies else "outputs"
+
+    def fit(self, state: TrainState) -> Iterator[tuple[TrainState, Metrics]]:
+        """Trains from a state to the last step, and yields after each `log_every` steps: `train.fit`."""
+        step = self.make_step()
+        yield from train.fit(
+            step, state, self.train, steps=self.steps, batch_size=self.batch_size, every=self.log_every
+        )
+
+    def variables(self, state: TrainState) -> dict[str, Variables]:
+        """All that a state has to evaluate with: the averages by name, `"raw"`, and `"snapshots"`.
+
+        The averages and the snapshots have batch statistics of their own. Snapshots have a leading axis, of those that
+        are taken, and are left out while there are none.
+        """
+        found = jax.jit(lambda state, source: candidates(self, state, source))(state, self.train)
+        return only_taken(found, state)
+
+    def with_new_averages(self, state: TrainState) -> TrainState:
+        """The state with averages and snapshots that begin here, at its parameters, and count their steps from here."""
+        _, begun = averaging.take_out(self.optimizer.init(state.params))
+        rest, _ = averaging.take_out(state.opt_state)
+        # Their memory is their own: that of a state is handed on from step to step.
+        return state.replace(opt_state=averaging.put_in(rest, jax.tree.map(jnp.copy, begun)))
+
+    def make_evaluation(self) -> Evaluate:
+        """What tells a state's figures on the test examples."""
+        return make_evaluation(self)
 
 
 def check(experiment: Experiment) -> None:
@@ -74,6 +133,9 @@ def check(experiment: Experiment) -> None:
         if value < 1:
             raise InputError(f"{name} is {value}, expected at least 1")
     check_batch_size(experiment.batch_size, len(experiment.train))
+    *averages, _ = kinds(jax.eval_shape(experiment.init))
+    if taken := {RAW, SNAPSHOTS, MEMBERS} & set(averages):
+        raise InputError(f"an average is called {taken.pop()!r}, which is what figures of others are called; rename it")
 
     def forward(batch):
         variables = experiment.init().variables
@@ -83,7 +145,7 @@ def check(experiment: Experiment) -> None:
     batch = jax.eval_shape(lambda: experiment.train[: experiment.batch_size])
     outputs, metrics = jax.eval_shape(forward, batch)
     _check_loss(metrics, experiment.batch_size)
-    if "label" in batch and batch["label"].ndim == 1 and isinstance(outputs, jax.ShapeDtypeStruct):
+    if experiment.classifies and isinstance(outputs, jax.ShapeDtypeStruct):
         for source in (experiment.train, experiment.test):
             check_labels(source.arrays["label"], outputs.shape[-1])
 

@@ -38,6 +38,27 @@ class ExperimentFile:
             **{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
         )
 
+    def make(self, hp: Any) -> Experiment:
+        """The experiment of these hyperparameters, of which any may be traced.
+
+        Floats reach `build` as float32 numbers, so that what it computes from them rounds as it does when a
+        sweep traces them.
+
+        Raises:
+            InputError: `build` gives no `Experiment`.
+        """
+        floats = {
+            field.name: np.float32(value)
+            for field in dataclasses.fields(hp)
+            if isinstance(value := getattr(hp, field.name), float)
+        }
+        experiment = self.build(dataclasses.replace(hp, **floats))
+        if not isinstance(experiment, Experiment):
+            raise InputError(
+                f"build in {self.path} gave a {type(experiment).__name__}, expected a lec7.experiment.Experiment"
+            )
+        return experiment
+
 
 def load(path: Path) -> ExperimentFile:
     """Reads an experiment file; it may import modules that lie beside it.
@@ -72,22 +93,10 @@ def load(path: Path) -> ExperimentFile:
 def instantiate(file: ExperimentFile, hp: Any) -> Experiment:
     """The experiment of these hyperparameters, checked.
 
-    Floats reach `build` as float32 numbers, so that what it computes from them rounds as it does when a
-    sweep traces them.
-
     Raises:
         InputError: `build` gives no `Experiment`, or one that can't be run.
     """
-    floats = {
-        field.name: np.float32(value)
-        for field in dataclasses.fields(hp)
-        if isinstance(value := getattr(hp, field.name), float)
-    }
-    experiment = file.build(dataclasses.replace(hp, **floats))
-    if not isinstance(experiment, Experiment):
-        raise InputError(
-            f"build in {file.path} gave a {type(experiment).__name__}, expected a lec7.experiment.Experiment"
-        )
+    experiment = file.make(hp)
     check(experiment)
     return experiment
 

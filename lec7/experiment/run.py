@@ -9,8 +9,8 @@ from typing import Any, Literal, Protocol
 import jax
 import numpy as np
 
-from lec7 import averaging, optim, train
-from lec7.experiment.definition import Experiment
+from lec7 import optim, train
+from lec7.experiment.evaluation import Evaluate
 from lec7.experiment.folder import RunFolder
 from lec7.experiment.log import Log
 from lec7.experiment.signals import StopRequest, stop_request
@@ -54,23 +54,58 @@ class Diverged(Exception):
         self.step = step
 
 
-def evaluate(experiment: Experiment, state: train.TrainState) -> dict[str, float]:
-    """The figures on the test examples: `test/...` with the averaged parameters, `test/..._raw` with those as they are.
+class Trainable(Protocol):
+    """What `run` runs: an `Experiment`, or many of them in one program, whose states and metrics have one more axis."""
 
-    Where the optimizer keeps no average there is the first kind alone.
+    @property
+    def steps(self) -> int:
+        """Number of training steps."""
+        ...
+
+    @property
+    def batch_size(self) -> int:
+        """Examples a step."""
+        ...
+
+    @property
+    def evaluate_every(self) -> int:
+        """Steps from one evaluation, and checkpoint, to the next."""
+        ...
+
+    def init(self) -> train.TrainState:
+        """The state before the first step."""
+        ...
+
+    def fit(self, state: train.TrainState) -> Iterator[tuple[train.TrainState, Metrics]]:
+        """Trains from a state to the last step, window by window; metrics are arrays [..., steps of the window]."""
+        ...
+
+    def with_new_averages(self, state: train.TrainState) -> train.TrainState:
+        """The state with averages and snapshots that begin at its parameters."""
+        ...
+
+    def make_evaluation(self) -> Evaluate:
+        """What tells a state's figures on the test examples."""
+        ...
+
+
+def evaluate(experiment: Trainable, state: train.TrainState) -> dict[str, float]:
+    """The figures on the test examples: `test/...` with the averaged parameters, `test_raw/...` with those as they are.
+
+    Where the optimizer keeps no average there is the first kind alone; where it keeps several, the first is in
+    `test/...` and the others go by their names. Batch statistics of averages are recomputed on training examples.
     """
-    return _evaluate(experiment, jax.jit(experiment.make_evaluate()), state)
+    return experiment.make_evaluation()(state)
 
 
-def _evaluate(experiment: Experiment, evaluator, state: train.TrainState) -> dict[str, float]:
-    averaged = {f"test/{name}": value for name, value in evaluator(state.averaged, experiment.test).items()}
-    if averaging.find(state.opt_state):
-        raw = evaluator(state.variables, experiment.test)
-        averaged |= {f"test/{name}_raw": value for name, value in raw.items()}
-    return {name: float(value) for name, value in jax.device_get(averaged).items()}
-
-
-def run(experiment: Experiment, folder: RunFolder, observer: Observer, *, resume: bool = False) -> Outcome:
+def run(
+    experiment: Trainable,
+    folder: RunFolder,
+    observer: Observer,
+    *,
+    resume: bool = False,
+    averages: bool = True,
+) -> Outcome:
     """Trains, evaluates, logs and saves until the last step, a signal, or a loss that is not finite.
 
     Args:
@@ -78,6 +113,7 @@ def run(experiment: Experiment, folder: RunFolder, observer: Observer, *, resume
         folder: where to leave it; its `config.json` is written already.
         observer: who watches.
         resume: go on from the newest whole checkpoint.
+        averages: on resuming, whether averages and snapshots go on too, or begin anew at the parameters of then.
 
     Returns:
         How it ended; `result.json` holds the same.
@@ -87,8 +123,8 @@ def run(experiment: Experiment, folder: RunFolder, observer: Observer, *, resume
     with Checkpoints(folder.checkpoints_path) as checkpoints:
         state = experiment.init()
         if resume:
-            state = _restore(checkpoints, state, observer)
-        begun = int(state.step)
+            state = _restore(experiment, checkpoints, state, observer, averages)
+        begun = state.steps_taken
         observer.begin(begun, experiment.steps)
         with Log(folder, since=begun) as log, stop_request() as stop:
             latest = _latest_evaluation(folder)
@@ -96,7 +132,7 @@ def run(experiment: Experiment, folder: RunFolder, observer: Observer, *, resume
                 for row in _train(experiment, state, checkpoints, stop):
                     log.write(row)
                     observer.row(row)
-                    latest = {name: value for name, value in row.items() if name.startswith("test/")} or latest
+                    latest = {name: value for name, value in row.items() if name.startswith("test")} or latest
                     begun = row["step"]
                 status, message = ("interrupted" if stop else "finished"), ""
             except Diverged as error:
@@ -111,32 +147,24 @@ def run(experiment: Experiment, folder: RunFolder, observer: Observer, *, resume
 
 
 def _train(
-    experiment: Experiment, state: train.TrainState, checkpoints: Checkpoints, stop: StopRequest
+    experiment: Trainable, state: train.TrainState, checkpoints: Checkpoints, stop: StopRequest
 ) -> Iterator[dict[str, Any]]:
     """The rows of the log, in order; checkpoints are begun on the way, each after its rows."""
-    evaluator = jax.jit(experiment.make_evaluate())
+    evaluation = experiment.make_evaluation()
     every = experiment.evaluate_every
-    at, waiting = int(state.step), []
+    at, waiting = state.steps_taken, []
     clock, skip = _Clock(), optim.skipped(state.opt_state)
-    limit = None if skip is None else int(skip.limit)
-    windows = train.fit(
-        experiment.make_step(),
-        state,
-        experiment.train,
-        steps=experiment.steps,
-        batch_size=experiment.batch_size,
-        every=experiment.log_every,
-    )
-    for state, metrics in windows:
+    limit = None if skip is None else int(np.max(skip.limit))
+    for state, metrics in experiment.fit(state):
         # This window is being computed: the one before it is looked at meanwhile.
         yield from (_row(*window, experiment.batch_size, clock, limit) for window in waiting)
-        before, at = at, at + len(metrics["loss"])
+        before, at = at, at + metrics["loss"].shape[-1]
         waiting = [(at, metrics)]
         due = at // every > before // every or at == experiment.steps
         if due or stop:
             yield from (_row(*window, experiment.batch_size, clock, limit) for window in waiting)
             waiting = []
-            figures = _evaluate(experiment, evaluator, state) if due else {}
+            figures = evaluation(state) if due else {}
             if due:
                 yield {"step": at, **figures}
                 if not np.isfinite(figures["test/loss"]):
@@ -166,23 +194,24 @@ LATEST = ("learning_rate", "skipped", "plateau_scale")
 
 
 def _row(step: int, metrics: Metrics, batch_size: int, clock: _Clock, limit: int | None) -> dict[str, Any]:
-    """A window's means, over the steps that were not skipped; `limit` is how many may be, one after another."""
+    """A window's means, over the steps that were not skipped, and over members; `limit` is how many may be in a row."""
     values: dict[str, np.ndarray] = jax.device_get(metrics)
     taken = np.isfinite(values["loss"])
     stop = ~taken if limit is None else values["skipped_in_row"] > limit
     if stop.any():
-        first = int(np.flatnonzero(stop)[0])
-        at = step - len(taken) + first + 1
-        rates = ", ".join(f"{name} {row[first]:g}" for name, row in values.items() if name.startswith("learning_rate"))
-        what = f"the loss became {values['loss'][first]}"
+        *member, first = min(np.argwhere(stop).tolist(), key=lambda place: place[-1])
+        seen = {name: row[*member, first] for name, row in values.items()}
+        what = f"the loss became {seen['loss']}"
         if limit is not None:
-            what = f"the gradient was not finite for {values['skipped_in_row'][first]} steps in a row, {limit} may be,"
-        raise Diverged(at, f"{what} at step {at} ({rates})")
+            what = f"the gradient was not finite for {seen['skipped_in_row']} steps in a row, {limit} may be,"
+        at = step - taken.shape[-1] + first + 1
+        rates = [f"{name} {rate:g}" for name, rate in seen.items() if name.startswith("learning_rate")]
+        raise Diverged(at, f"{what} at step {at} ({', '.join([*(f'member {i}' for i in member), *rates])})")
     row: dict[str, Any] = {"step": step}
     for name, window in values.items():
-        mean = window[-1] if name.startswith(LATEST) else window[taken].mean(dtype=np.float64) if any(taken) else np.nan
-        row[f"train/{name}"] = float(mean)
-    row["examples_per_second"] = clock.rate(batch_size * len(values["loss"]))
+        of_steps = window[..., -1] if name.startswith(LATEST) else window[taken]
+        row[f"train/{name}"] = float(of_steps.mean(dtype=np.float64)) if of_steps.size else np.nan
+    row["examples_per_second"] = clock.rate(batch_size * values["loss"].size)
     row["seconds"] = time.monotonic() - clock.start
     return row
 
@@ -194,15 +223,20 @@ def _score(figures: dict[str, float]) -> float:
     return figures.get("test/accuracy", -figures["test/loss"])
 
 
-def _restore(checkpoints: Checkpoints, state: train.TrainState, observer: Observer) -> train.TrainState:
+def _restore(
+    experiment: Trainable, checkpoints: Checkpoints, state: train.TrainState, observer: Observer, averages: bool
+) -> train.TrainState:
     if not checkpoints.steps:
         observer.say("there is no checkpoint yet: starting at step 0")
         return state
-    restored = checkpoints.restore(state)
+    restored = checkpoints.restore(state, averages=averages)
     for step, reason in restored.damaged.items():
         observer.say(f"the checkpoint of step {step} is damaged ({reason}): going back to the one before")
         checkpoints.delete(step)
-    return restored.state
+    if averages:
+        return restored.state
+    observer.say(f"averages and snapshots begin anew at step {restored.step}")
+    return experiment.with_new_averages(restored.state)
 
 
 def _latest_evaluation(folder: RunFolder) -> dict[str, float]:

@@ -5,5 +5,20 @@ from lec7.models.convolution import convolution, max_pool
 from lec7.models.linen import from_linen
 from lec7.models.networks import CNN, MLP
 from lec7.models.nnx import from_nnx
+from lec7.models.statistics import has_statistics, refresh_statistics
+from lec7.models.together import How, together
 
-__all__ = ["CNN", "MLP", "Model", "Variables", "convolution", "from_linen", "from_nnx", "max_pool"]
+__all__ = [
+    "CNN",
+    "MLP",
+    "How",
+    "Model",
+    "Variables",
+    "convolution",
+    "from_linen",
+    "from_nnx",
+    "has_statistics",
+    "max_pool",
+    "refresh_statistics",
+    "together",
+]

@@ -23,7 +23,11 @@ class Init(Protocol):
 
 
 class Apply(Protocol):
-    """Maps inputs to outputs and to the state after them; `key` is for noise in training."""
+    """Maps inputs to outputs and to the state after them.
+
+    In training, `key` is for noise, such as dropout's. In testing there is none, unless a key is given: then the noise
+    is that of training, while statistics are those that `state` holds.
+    """
 
     def __call__(  # noqa: D102
         self, variables: Variables, inputs: Any, *, train: bool, key: Key | None = None
@@ -48,7 +52,7 @@ class Model(NamedTuple):
 def call_arguments(call: Callable[..., Any], *, train: bool, key: Key | None) -> dict[str, Any]:
     """Of the ways in which a Flax module may ask for mode and key, the ones in its signature."""
     names = inspect.signature(call).parameters
-    offers = {"train": train, "deterministic": not train, "key": key}
+    offers = {"train": train, "deterministic": not train and key is None, "key": key}
     return {name: value for name, value in offers.items() if name in names}
 
 

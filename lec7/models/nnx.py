@@ -16,7 +16,8 @@ def from_nnx(build: Callable[[nnx.Rngs], nnx.Module]) -> Model:
     """A `Model` from a function that builds an NNX module.
 
     The module is called as `module(inputs)`, after `module.train()` or `module.eval()`, and with `key`,
-    `train` or `deterministic` where its `__call__` takes one. Modules that hold `nnx.Rngs` (as
+    `train` or `deterministic` where its `__call__` takes one. In testing with a key, layers that have an attribute
+    `deterministic` (dropout's) are in training, and the others in testing. Modules that hold `nnx.Rngs` (as
     `nnx.Dropout` does) draw from the key of each call as well: nothing keeps a mutable generator.
 
     Args:
@@ -33,8 +34,13 @@ def from_nnx(build: Callable[[nnx.Rngs], nnx.Module]) -> Model:
     (8, 10)
     """
     filters = (nnx.Param, Hyperparameter, nnx.RngState, ...)
-    training, params_like, _, rngs_like, state_like = nnx.split(_abstract(build, train=True), *filters)
-    testing, *_ = nnx.split(_abstract(build, train=False), *filters)
+    abstract = nnx.eval_shape(lambda: build(nnx.Rngs(0)))
+    abstract.train()
+    training, params_like, _, rngs_like, state_like = nnx.split(abstract, *filters)
+    abstract.eval()
+    testing, *_ = nnx.split(abstract, *filters)
+    abstract.set_attributes(deterministic=False, raise_if_not_found=False)
+    noisy, *_ = nnx.split(abstract, *filters)
     # The hyperparameters' values; compiled, so that nothing of the module is computed beside them.
     hyperparameters = jax.jit(lambda: nnx.state(build(nnx.Rngs(0)), Hyperparameter))()
 
@@ -45,7 +51,7 @@ def from_nnx(build: Callable[[nnx.Rngs], nnx.Module]) -> Model:
 
     def apply(variables, inputs, *, train, key=None):
         module = nnx.merge(
-            training if train else testing,
+            training if train else testing if key is None else noisy,
             _from_dict(params_like, variables.params),
             hyperparameters,
             _seeded(rngs_like, key),
@@ -55,17 +61,6 @@ def from_nnx(build: Callable[[nnx.Rngs], nnx.Module]) -> Model:
         return outputs, _to_dict(nnx.split(module, *filters)[4]) if train else variables.state
 
     return Model(init, apply)
-
-
-def _abstract(build, train: bool):
-    """The module without its arrays, in one of its two modes."""
-
-    def built():
-        module = build(nnx.Rngs(0))
-        module.train() if train else module.eval()
-        return module
-
-    return nnx.eval_shape(built)
 
 
 def _to_dict(state) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import optax
 
 from lec7.errors import InputError
 from lec7.optim.apply import Applying, apply_gradients, no_updates
-from lec7.typing import PyTree
+from lec7.typing import PyTree, wide
 
 
 class AccumulateState(NamedTuple):
@@ -17,6 +17,8 @@ class AccumulateState(NamedTuple):
     `total` is shaped as the parameters and `value` has shape (), both in float32 or wider. At `i = 0` they
     still hold the sums of the step that was: the next micro-batch starts afresh, and spares a pass of zeros.
     """
+
+    holds_back_steps = True
 
     i: jax.Array
     total: PyTree
@@ -61,7 +63,7 @@ def accumulate(tx: optax.GradientTransformation, k: int) -> Applying:
     tx = optax.with_extra_args_support(tx)
 
     def init(params):
-        total = jax.tree.map(lambda x: jnp.zeros(x.shape, jnp.promote_types(x.dtype, jnp.float32)), params)
+        total = jax.tree.map(lambda x: jnp.zeros(x.shape, wide(x.dtype)), params)
         return AccumulateState(jnp.zeros((), jnp.int32), total, jnp.zeros((), float), tx.init(params))
 
     def sums(grads, state, value):

@@ -1,7 +1,7 @@
 """What an optimizer does to each parameter, as a table."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, is_dataclass
 from typing import Any, NamedTuple
 
 import jax
@@ -96,11 +96,11 @@ def _nodes(state: PyTree, paths: frozenset[str]) -> Iterator[tuple[Any, frozense
             yield from _nodes(inner, paths & {path for path, label in state.labels if label == pattern})
     elif isinstance(state, optax.MaskedNode | optax.EmptyState):
         return
-    elif isinstance(state, tuple) and hasattr(state, "_fields"):
+    elif hasattr(state, "_fields") or is_dataclass(state):
         yield state, paths
         yield from _nodes(getattr(state, "inner", getattr(state, "inner_state", ())), paths)
-    elif isinstance(state, tuple | list):
-        for part in state:
+    elif isinstance(state, tuple | list | dict):
+        for part in state.values() if isinstance(state, dict) else state:
             yield from _nodes(part, paths)
 
 
@@ -118,8 +118,9 @@ def _tell(node: Any, fates: dict[str, _Fate]) -> None:
         for path, factor in tree.named(node.factor).items():
             fates[path].factor *= float(factor)
     else:
-        own = {name: part for name, part in node._asdict().items() if name not in ("inner", "inner_state")}
-        for name, leaf in tree.named(own).items():
+        for name, leaf in tree.named(node).items():
+            if name.startswith(("inner/", "inner_state/")):
+                continue
             owner = next((end for end in _ends(name) if end in fates), None)
             if owner is not None and isinstance(leaf, jax.Array):
                 fates[owner].state_bytes += leaf.nbytes
@@ -134,6 +135,8 @@ def _ends(name: str) -> Iterator[str]:
 
 
 def _name(node: Any) -> str:
-    """`"learning rate"` of a `LearningRateState`."""
+    """`"learning rate"` of a `LearningRateState`; the name that an average has."""
+    if isinstance(given := getattr(node, "name", None), str):
+        return given
     name = type(node).__name__.removesuffix("State").removeprefix("ScaleBy")
     return "".join(f" {letter.lower()}" if letter.isupper() else letter for letter in name).strip()

@@ -19,6 +19,8 @@ class SkipState(NamedTuple):
     Once `in_row` is beyond the limit it stays there, since whoever looks may look once in many steps.
     """
 
+    holds_back_steps = True
+
     in_row: jax.Array
     total: jax.Array
     limit: jax.Array

@@ -24,6 +24,8 @@ class GroupsState:
     patterns: tuple[str, ...] = field(metadata={"static": True})
     labels: tuple[tuple[str, str], ...] = field(metadata={"static": True})
 
+    beside_each_other = True  # and not one behind the other, as the states of a chain
+
     @property
     def members(self) -> dict[str, Any]:
         """The members' states by pattern."""

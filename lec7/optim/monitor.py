@@ -13,7 +13,7 @@ from lec7.optim.apply import Applying, apply_gradients
 from lec7.optim.finite import SkipState
 from lec7.optim.leafwise import square, zeros
 from lec7.schedules import PlateauState
-from lec7.typing import PyTree
+from lec7.typing import PyTree, wide
 
 
 class MonitorState(NamedTuple):
@@ -82,7 +82,7 @@ def monitor(tx: optax.GradientTransformation, groups: Mapping[str, str] | None =
     def apply(grads, state, params, **extra):
         if isinstance(tx, Applying):
             new, inner = apply_gradients(tx, grads, state.inner, params, **extra)
-            updates = jax.tree.map(lambda new, x: new.astype(_wide(x)) - x.astype(_wide(x)), new, params)
+            updates = jax.tree.map(lambda new, x: new.astype(wide(x.dtype)) - x.astype(wide(x.dtype)), new, params)
         else:
             # Not the difference of the parameters: it has lost what is smaller than their last bit.
             updates, inner = tx.update(grads, state.inner, params, **extra)
@@ -118,12 +118,8 @@ def _numbered(dicts: list[dict[str, jax.Array]]) -> dict[str, jax.Array]:
     return {f"{name}/{i}": value for i, figures in enumerate(dicts) for name, value in figures.items()}
 
 
-def _wide(x: jax.Array) -> jnp.dtype:
-    return jnp.promote_types(x.dtype, jnp.float32)
-
-
 def _square(x: jax.Array) -> jax.Array:
-    return jnp.sum(square(x.astype(_wide(x))))
+    return jnp.sum(square(x.astype(wide(x.dtype))))
 
 
 def _norm(squares: PyTree, member: PyTree) -> jax.Array:

@@ -11,7 +11,7 @@ from jax.typing import DTypeLike
 from lec7 import random, tree
 from lec7.errors import InputError
 from lec7.optim.apply import Applying, apply_gradients
-from lec7.typing import Key, Params, PyTree
+from lec7.typing import Key, Params, PyTree, wide
 
 
 class PrecisionState(NamedTuple):
@@ -80,7 +80,7 @@ def mixed_precision(
     for name, dtype in {"params": low, "state": kept}.items():
         if not jnp.issubdtype(dtype, jnp.floating):
             raise InputError(f"{name} is {dtype}, expected a floating dtype such as jnp.bfloat16")
-    wide = jnp.promote_types(low, jnp.float32)
+    full = wide(low)
     tx = optax.with_extra_args_support(tx)
 
     def init(params):
@@ -90,7 +90,7 @@ def mixed_precision(
                     f"parameter {name!r} is {x.dtype}, expected {low}: give init and the model "
                     f"precision.cast(params, jnp.{low}), or say mixed_precision(tx, params=jnp.{x.dtype})"
                 )
-        master = cast(params, wide)
+        master = cast(params, full)
         rounding = jax.random.key(0) if key is None else key
         return PrecisionState(jnp.zeros((), jnp.int32), rounding, master, store(tx.init(master), master))
 
@@ -115,11 +115,11 @@ def mixed_precision(
 
     def apply(grads, state, params, **extra):
         if extra.get("grad") is not None:
-            extra = extra | {"grad": cast(extra["grad"], wide)}
+            extra = extra | {"grad": cast(extra["grad"], full)}
         if extra.get("value_fn") is not None:
             extra = extra | {"value_fn": _at_rounded(extra["value_fn"], low)}
         inner = load(state.inner, state.master)
-        master, inner = apply_gradients(tx, cast(grads, wide), inner, state.master, **extra)
+        master, inner = apply_gradients(tx, cast(grads, full), inner, state.master, **extra)
         state = PrecisionState(state.t + 1, state.key, master, store(inner, master))
         return rounded(state), state
 
@@ -129,7 +129,7 @@ def mixed_precision(
         new, state = apply(grads, state, params, **extra)
         # XLA is free to drop the rounding (xla_allow_excess_precision) where it sees both of the conversions.
         new = jax.lax.optimization_barrier(new)
-        return jax.tree.map(jnp.subtract, cast(new, wide), cast(params, wide)), state
+        return jax.tree.map(jnp.subtract, cast(new, full), cast(params, full)), state
 
     return Applying(init, update, apply)
 

@@ -7,9 +7,10 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from lec7.experiment import RunFolder
+from lec7.experiment.evaluation import MEMBERS, RAW
 
 # Okabe and Ito's colours, which people with any colour vision tell apart.
-TRAINING, AVERAGED, RAW = "#0072B2", "#D55E00", "#999999"
+TRAINING, AVERAGED, GREY = "#0072B2", "#D55E00", "#999999"
 COLOURS = (TRAINING, AVERAGED, "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 
 
@@ -51,10 +52,16 @@ def _lines(panel: str, names: set[str]) -> list[tuple[str, str, dict[str, Any]]]
             (name, name.removeprefix("train/learning_rate").strip("/#"), {"color": colour, "linewidth": 1.2})
             for name, colour in zip(rates, itertools.cycle(COLOURS))
         ]
-    test = "test, averaged parameters" if f"test/{panel}_raw" in names else "test"
-    lines = (
-        (f"train/{panel}", "training", {"color": TRAINING, "linewidth": 1.2}),
-        (f"test/{panel}_raw", "test, raw parameters", {"color": RAW, "linewidth": 1.5, "marker": "."}),
-        (f"test/{panel}", test, {"color": AVERAGED, "linewidth": 2.0, "marker": "."}),
+    kinds = [name.removesuffix(f"/{panel}") for name in sorted(names) if name.endswith(f"/{panel}")]
+    tests = [kind for kind in kinds if kind.startswith("test")]
+    first = "test, together" if f"test_{MEMBERS}" in tests else "test, averaged" if len(tests) > 1 else "test"
+    known = {
+        "train": ("training", {"color": TRAINING, "linewidth": 1.2}),
+        f"test_{RAW}": ("test, raw", {"color": GREY, "linewidth": 1.5, "marker": "."}),
+        "test": (first, {"color": AVERAGED, "linewidth": 2.0, "marker": "."}),
+    }
+    others = (
+        (kind, (f"test, {kind.removeprefix('test_')}", {"color": colour, "linewidth": 1.5, "marker": "."}))
+        for kind, colour in zip((kind for kind in tests if kind not in known), itertools.cycle(COLOURS[2:]))
     )
-    return [line for line in lines if line[0] in names]
+    return [(f"{kind}/{panel}", *line) for kind, line in (known | dict(others)).items() if kind in kinds]

@@ -1,5 +1,7 @@
 """Schedules that rise again."""
 
+from typing import NamedTuple
+
 import jax
 import jax.numpy as jnp
 from jax import lax
@@ -7,7 +9,7 @@ from jax import lax
 from lec7.ranges import FACTOR, FINITE, FROM_ONE, INSIDE, POSITIVE, number
 from lec7.schedules.arguments import of_step
 from lec7.schedules.decays import half_cosine
-from lec7.typing import Scalar, Schedule
+from lec7.typing import ArrayLike, Scalar, Schedule
 
 BITS = 32  # of the number of a step
 
@@ -38,9 +40,8 @@ def cyclic_cosine(
     [1.0, 0.5, 1.0, 0.5, 0.006, 1.0]
     """
     a0 = number("value", value, FINITE, "the value at step 0")
-    period = number("period", period, POSITIVE, "the length of the first cycle in steps")
+    period, growth = _period(period), _growth(growth)
     final = number("final", final, FINITE, "the value that each cycle comes down to")
-    growth = number("growth", growth, FROM_ONE, "the length of a cycle as a multiple of the one before")
     shrink = number("shrink", shrink, FACTOR, "the height of a cycle as a part of the one before")
 
     def formula(t, a0, period, final, growth, shrink):
@@ -48,6 +49,41 @@ def cyclic_cosine(
         return half_cosine(final + (a0 - final) * shrink**n, final, (t - start) / length)
 
     return of_step(formula, a0, period, final, growth, shrink)
+
+
+class Cycle(NamedTuple):
+    """A cycle's number, from 0, its first step, and its length in steps: float arrays of shape ()."""
+
+    n: jax.Array
+    start: jax.Array
+    length: jax.Array
+
+
+def cycle(step: ArrayLike, period: Scalar, growth: Scalar = 1.0) -> Cycle:
+    """The cycle of `cyclic_cosine` that a step belongs to.
+
+    Args:
+        step: counted from 0; may be traced.
+        period: length of the first cycle in steps, above 0.
+        growth: length of a cycle as a multiple of the one before, at least 1.
+
+    Raises:
+        InputError: a number is known and out of range.
+
+    >>> n, start, length = cycle(35, period=10, growth=2)
+    >>> float(n), float(start), float(length)
+    (2.0, 30.0, 40.0)
+    """
+    numbers = lax.optimization_barrier((_period(period), _growth(growth)))  # see `of_step`
+    return Cycle(*_cycle(jnp.asarray(step, float), *numbers))
+
+
+def _period(period: Scalar) -> jax.Array:
+    return number("period", period, POSITIVE, "the length of the first cycle in steps")
+
+
+def _growth(growth: Scalar) -> jax.Array:
+    return number("growth", growth, FROM_ONE, "the length of a cycle as a multiple of the one before")
 
 
 def _cycle(t: jax.Array, period: jax.Array, growth: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:

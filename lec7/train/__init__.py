@@ -3,8 +3,9 @@
 `lec7.train.checkpoints` (Orbax) is imported by its own name, so that the step runs without it.
 """
 
-from lec7.train.evaluate import make_evaluate
-from lec7.train.fit import fit
+from lec7.train.evaluate import make_evaluate, make_evaluate_members, make_refresh, together_and_each
+from lec7.train.fit import fit, windows
+from lec7.train.lanes import lanes
 from lec7.train.run import draw, jit, scan, stacked
 from lec7.train.state import TrainState, init
 from lec7.train.step import Step, image, make_step
@@ -17,8 +18,13 @@ __all__ = [
     "image",
     "init",
     "jit",
+    "lanes",
     "make_evaluate",
+    "make_evaluate_members",
+    "make_refresh",
     "make_step",
     "scan",
     "stacked",
+    "together_and_each",
+    "windows",
 ]

@@ -1,4 +1,7 @@
-"""Checkpoints: Orbax, asynchronous and atomic, with a checksum that finds a single wrong bit."""
+"""Checkpoints: Orbax, asynchronous and atomic, with a checksum that finds a single wrong bit.
+
+A checkpoint has two items, the state and the averages in it, so that a run can go on with its averages or without.
+"""
 
 import contextlib
 import math
@@ -12,9 +15,13 @@ import numpy as np
 import orbax.checkpoint as ocp
 from orbax.checkpoint.checkpoint_managers import preservation_policy as keep
 
-from lec7 import tree
+from lec7 import averaging, tree
 from lec7.errors import InputError
 from lec7.train.state import TrainState
+from lec7.typing import PyTree
+
+STATE, AVERAGES = "state", "averages"
+"""The items of a checkpoint, a folder each."""
 
 
 @dataclass(frozen=True)
@@ -71,12 +78,9 @@ class Checkpoints:
             score: what the best checkpoint has most of.
         """
         # The copy is the writer's own: the original's memory is the next step's.
-        state = jax.tree.map(jnp.copy, state)
-        self._manager.save(
-            int(state.step),
-            args=ocp.args.StandardSave({"state": state, "checksum": checksum(state)}),
-            metrics={"score": score},
-        )
+        items = {name: jax.tree.map(jnp.copy, item) for name, item in _items(state).items()}
+        saved = {name: ocp.args.StandardSave(_record(item)) for name, item in items.items()}
+        self._manager.save(state.steps_taken, args=ocp.args.Composite(**saved), metrics={"score": score})
 
     def wait(self) -> None:
         """Waits until everything is written."""
@@ -86,12 +90,14 @@ class Checkpoints:
         """Removes a step's checkpoint."""
         self._manager.delete(step)
 
-    def restore(self, like: TrainState, step: int | None = None) -> Restored:
+    def restore(self, like: TrainState, step: int | None = None, averages: bool = True) -> Restored:
         """The newest readable state, or the one of `step`.
 
         Args:
             like: a state of the same structure; arrays or `jax.ShapeDtypeStruct`s.
             step: a step that was saved; by default the newest that is whole.
+            averages: whether averages and snapshots are wanted. If not, it does not matter which ones `like` or the
+                checkpoint has; in the state that comes back their places are vacant, for `averaging.put_in` to fill.
 
         Raises:
             InputError: there is no such checkpoint, or none that can be read.
@@ -102,27 +108,51 @@ class Checkpoints:
         damaged: dict[int, str] = {}
         for candidate in [step] if step is not None else reversed(self.steps):
             try:
-                return Restored(self._read(like, candidate), candidate, damaged)
+                return Restored(self._read(like, candidate, averages), candidate, damaged)
             except Exception as error:  # Orbax raises bare Exceptions for what it can't read.
                 damaged[candidate] = str(error).split(". See full")[0].split("\n")[0]
         reasons = "; ".join(f"step {step}: {reason}" for step, reason in damaged.items())
         raise InputError(f"no checkpoint in {self.folder} can be read: {reasons}")
 
-    def _read(self, like: TrainState, step: int) -> TrainState:
-        shapes = {"state": like, "checksum": jax.eval_shape(checksum, like)}
+    def _read(self, like: TrainState, step: int, averages: bool) -> TrainState:
+        wanted = {name: item for name, item in _items(like).items() if averages or name == STATE}
+        if missing := [name for name in wanted if not (self.folder / str(step) / name).is_dir()]:
+            raise InputError(f"it has no {missing[0]}, and can be read without")
+        shapes = jax.eval_shape(lambda: {name: _record(item) for name, item in wanted.items()})
+        restored = {name: ocp.args.StandardRestore(shape) for name, shape in shapes.items()}
         with _no_echo():
-            read = self._manager.restore(step, args=ocp.args.StandardRestore(jax.eval_shape(lambda: shapes)))
-        state = read["state"]
-        for (name, got), want in zip(tree.named(state).items(), jax.tree.leaves(like), strict=True):
-            if got.shape != want.shape or got.dtype != want.dtype:
-                raise InputError(f"{name} is {got.dtype}{got.shape}, the experiment has {want.dtype}{want.shape}")
-        if int(checksum(state)) != int(read["checksum"]):
-            raise InputError("its checksum is wrong, so that at least one bit of it has changed")
-        return state
+            read = self._manager.restore(step, args=ocp.args.Composite(**restored))
+        parts = {name: _item(read[name], item) for name, item in wanted.items()}
+        if AVERAGES not in parts:
+            return parts[STATE]
+        return parts[STATE].replace(opt_state=averaging.put_in(parts[STATE].opt_state, parts[AVERAGES]))
+
+
+def _items(state: TrainState) -> dict[str, PyTree]:
+    """What a checkpoint consists of: the state, and the averages in it where there are some."""
+    rest, averages = averaging.take_out(state.opt_state)
+    return {STATE: state.replace(opt_state=rest)} | ({AVERAGES: averages} if averages else {})
+
+
+def _record(item: PyTree) -> PyTree:
+    """An item as it is saved: its arrays by name, which tell nothing of vacant places, and a checksum."""
+    return {"arrays": tree.named(item), "checksum": checksum(item)}
+
+
+def _item(read: PyTree, like: PyTree) -> PyTree:
+    """The item of a record, if it has the experiment's shapes, and the checksum that it had."""
+    for name, want in tree.named(like).items():
+        got = read["arrays"][name]
+        if got.shape != want.shape or got.dtype != want.dtype:
+            raise InputError(f"{name} is {got.dtype}{got.shape}, the experiment has {want.dtype}{want.shape}")
+    item = jax.tree.unflatten(jax.tree.structure(like), [read["arrays"][name] for name in tree.paths(like)])
+    if int(checksum(item)) != int(read["checksum"]):
+        raise InputError("its checksum is wrong, so that at least one bit of it has changed")
+    return item
 
 
 @jax.jit
-def checksum(state: TrainState) -> jax.Array:
+def checksum(state: PyTree) -> jax.Array:
     """A uint32 that depends on each bit of each leaf and on its place.
 
     Sums modulo 2**32 of mixed words are exact in any order: every device and every way of sharding gets

@@ -1,17 +1,19 @@
-"""Evaluation over a whole data set."""
+"""Evaluation over a whole data set: of one model, of many together, and the statistics of averaged parameters."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 
-from lec7 import data
+from lec7 import data, random
 from lec7.losses import Loss
-from lec7.models import Model, Variables
+from lec7.models import How, Model, Variables, has_statistics, together
+from lec7.models.statistics import refreshed
+from lec7.train.lanes import lanes
 from lec7.train.step import image
-from lec7.typing import Batch, Metrics
+from lec7.typing import Batch, Device, Key, Metrics, PyTree
 
 
 def make_evaluate(
@@ -31,17 +33,109 @@ def make_evaluate(
     """
 
     def evaluate(variables: Variables, source: data.Source) -> Metrics:
-        length = len(source)
-        size = min(batch_size, length)
-
-        def sums(start):
-            # The last batch is filled up with copies of the last example, which do not count.
-            places = start + jnp.arange(size)
-            batch = source[jnp.minimum(places, length - 1)]
+        def rows(batch):
             outputs, _ = model.apply(variables, inputs(batch), train=False)
-            return {name: jnp.sum(jnp.where(places < length, row, 0)) for name, row in loss(outputs, batch).items()}
+            return loss(outputs, batch)
 
-        totals = lax.map(sums, jnp.arange(0, length, size))
-        return jax.tree.map(lambda total: jnp.sum(total) / length, totals)
+        return _means(rows, source, batch_size)
 
     return evaluate
+
+
+def make_evaluate_members(
+    model: Model,
+    rows: Callable[..., PyTree],
+    inputs: Callable[[Batch], Any] = image,
+    batch_size: int = 500,
+    chunk: int | None = 1,
+    devices: Sequence[Device] = (),
+) -> Callable[..., PyTree]:
+    """The function that evaluates several models in testing mode on every example of a source once.
+
+    Args:
+        model: called with `train=False` and no key.
+        rows: from outputs [members, n, ...], a batch of n and whatever else to a pytree of arrays [n, ...]; see
+            `together_and_each`.
+        inputs: what the model sees of a batch.
+        batch_size: examples at a time; has no influence on the result but by rounding.
+        chunk: members side by side, by default one at a time; see `lanes`.
+        devices: what the members are dealt out to, see `lanes`.
+
+    Returns:
+        A pure function `evaluate(members, source, *whatever)`, one dispatch when jitted, of variables with a leading
+        axis of members: the rows' means over all examples.
+    """
+    answers = lanes(lambda one, x: model.apply(one, x, train=False)[0], chunk=chunk, devices=devices)
+
+    def evaluate(members: Variables, source: data.Source, *more: Any) -> PyTree:
+        return _means(lambda batch: rows(answers(members, inputs(batch)), batch, *more), source, batch_size)
+
+    return evaluate
+
+
+def together_and_each(loss: Loss, how: How = "probabilities") -> Callable[..., tuple[Metrics, Metrics]]:
+    """Rows for `make_evaluate_members`: the loss of all members as one, and of each.
+
+    Args:
+        loss: from outputs and batch to values for each example.
+        how: how outputs of the members become one, see `models.together`.
+
+    Returns:
+        A function `rows(outputs, batch, weights=None) -> (joint, each)` of outputs [members, n, ...], and of how much
+        each member counts, [members]: metrics [n] of all together, and [n, members].
+    """
+
+    def rows(outputs: jax.Array, batch: Batch, weights: jax.Array | None = None) -> tuple[Metrics, Metrics]:
+        each = jax.vmap(loss, in_axes=(0, None), out_axes=1)(outputs, batch)
+        return loss(together(outputs, how, weights), batch), each
+
+    return rows
+
+
+def make_refresh(
+    model: Model, inputs: Callable[[Batch], Any] = image, batch_size: int = 128, batches: int = 100
+) -> Callable[[Variables, data.Source, Key], Variables]:
+    """The function that gives averaged parameters batch statistics of their own: `models.refresh_statistics`.
+
+    Args:
+        model: called in training.
+        inputs: what the model sees of a batch.
+        batch_size: examples of a batch, that of training.
+        batches: how many, at most; there is no more than one pass over the source.
+
+    Returns:
+        A pure function `refresh(variables, source, key) -> variables`, one dispatch when jitted. Which examples it sees
+        hangs on the key alone. Variables without running statistics come back as they are.
+    """
+
+    def refresh(variables: Variables, source: data.Source, key: Key) -> Variables:
+        if not has_statistics(variables.state):
+            return variables
+        size = min(batch_size, len(source))
+        count = min(batches, len(source) // size)
+        stream = random.stream(key, "statistics")
+
+        def batch(i):
+            return inputs(data.batch(source, stream, i, size))
+
+        return variables._replace(state=refreshed(model, variables, batch, count, stream))
+
+    return refresh
+
+
+def _means(rows: Callable[[Batch], PyTree], source: data.Source, batch_size: int) -> PyTree:
+    """The means over all examples of what `rows` gives, arrays [examples of a batch, ...]."""
+    length = len(source)
+    size = min(batch_size, length)
+
+    def sums(start):
+        # The last batch is filled up with copies of the last example, which do not count.
+        places = start + jnp.arange(size)
+
+        def total(row):
+            return jnp.sum(jnp.where((places < length).reshape(-1, *[1] * (row.ndim - 1)), row, 0), axis=0)
+
+        return jax.tree.map(total, rows(source[jnp.minimum(places, length - 1)]))
+
+    totals = lax.map(sums, jnp.arange(0, length, size))
+    return jax.tree.map(lambda total: jnp.sum(total, axis=0) / length, totals)

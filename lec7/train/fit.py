@@ -54,12 +54,29 @@ def fit(
     """
     check_batch_size(batch_size, len(source))
     run = _compiled(step, every, batch_size)
-    at = int(state.step)
+    yield from windows(lambda state, count: run(state, source, count), state, steps=steps, every=every)
+
+
+def windows(
+    run: Callable[[TrainState, int], tuple[TrainState, Metrics]], state: TrainState, *, steps: int, every: int
+) -> Iterator[tuple[TrainState, Metrics]]:
+    """The loop of `fit` around any compiled run of so many steps, such as one of many `lanes`.
+
+    Args:
+        run: from a state and a number of steps, at most `every`, to the state after them and metrics [..., every].
+        state: where to start, at any step; of lanes, all at the same.
+        steps: number of steps at the end, those already taken included.
+        every: steps a dispatch.
+
+    Yields:
+        The state after the window, and its metrics, an array [..., steps of the window] each.
+    """
+    at = state.steps_taken
     while at < steps:
         window = min(every - at % every, steps - at)
-        state, rows = run(state, source, window)
+        state, rows = run(state, window)
         at += window
-        yield state, rows if window == every else {name: row[:window] for name, row in rows.items()}
+        yield state, rows if window == every else {name: row[..., :window] for name, row in rows.items()}
 
 
 @lru_cache(maxsize=32)

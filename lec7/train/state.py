@@ -6,6 +6,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from lec7 import averaging, random
@@ -25,14 +26,25 @@ class TrainState:
     opt_state: PyTree
 
     @property
+    def steps_taken(self) -> int:
+        """The number of steps, read from the device; of lanes, which keep pace, it is the same for all."""
+        return int(np.ravel(jax.device_get(self.step))[0])
+
+    @property
     def variables(self) -> Variables:
         """What the model is called with, parameters as they are."""
         return Variables(self.params, self.model_state)
 
     @property
     def averaged(self) -> Variables:
-        """What the model is evaluated with: the averaged parameters where the optimizer keeps an average."""
-        if not averaging.find(self.opt_state):
+        """What the model is evaluated with: the averaged parameters where the optimizer keeps an average.
+
+        Batch statistics are those of the parameters as they are; `train.make_refresh` has the averaged ones' own.
+
+        Raises:
+            InputError: the optimizer keeps several averages; `averaging.averaged_params` gives each by its name.
+        """
+        if not averaging.names(self.opt_state):
             return self.variables
         return Variables(averaging.averaged_params(self.opt_state, self.params), self.model_state)
 
@@ -48,12 +60,17 @@ def init(model: Model, optimizer: optax.GradientTransformation, key: Key, inputs
         key: base key of the run, from which every stream of it comes.
         inputs: a batch as the model sees it; its shapes and dtypes count.
 
+    Raises:
+        InputError: two averages in the optimizer have one name, or one stands where it can't count right.
+
     >>> import jax.numpy as jnp, lec7
     >>> model = lec7.models.from_nnx(lambda rngs: lec7.models.MLP(3, (), 2, rngs=rngs))
     >>> int(init(model, lec7.optim.sgd(0.1), jax.random.key(0), jnp.zeros((1, 3))).step)
     0
     """
     params, model_state = model.init(random.stream(key, "init"), inputs)
-    state = TrainState(jnp.zeros((), jnp.int32), key, params, model_state, optimizer.init(params))
+    opt_state = optimizer.init(params)
+    averaging.averages(opt_state, params)  # refuses those that can't be told apart, or can't count right
+    state = TrainState(jnp.zeros((), jnp.int32), key, params, model_state, opt_state)
     # A state's memory is handed on from step to step: it must not be the caller's, nor shared within.
     return jax.tree.map(jnp.copy, state)

@@ -54,7 +54,7 @@ def test_eval_prints_what_the_run_ended_with(finished):
     result = json.loads((finished / "runs/a/result.json").read_text())
     assert done.returncode == 0, done.stderr
     assert f"{result['metrics']['test/accuracy']:.4f}" in done.stdout
-    assert f"{result['metrics']['test/loss_raw']:.4f}" in done.stdout
+    assert f"{result['metrics']['test_raw/loss']:.4f}" in done.stdout
     best = lec7("eval", "runs/a", "--checkpoint", "best", cwd=finished)
     assert "step 20" in best.stdout
 

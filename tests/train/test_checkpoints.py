@@ -2,9 +2,10 @@ from pathlib import Path
 
 import jax
 import jax.numpy as jnp
+import optax
 import pytest
 
-from lec7 import train
+from lec7 import averaging, losses, optim, train
 from lec7.errors import InputError
 from lec7.train.checkpoints import Checkpoints, checksum
 
@@ -117,3 +118,59 @@ def test_the_checksum_sees_every_bit_of_every_type():
         sums.add(int(checksum({**leaves, name: leaf})))
     sums.add(int(checksum({**leaves, "f32": leaves["f32"][::-1]})))
     assert len(sums) == len(changed) + 2
+
+
+def with_averages(small, *averages):
+    """A state after five steps of `chain(adam, *averages)`."""
+    optimizer = optax.chain(optim.adam(0.01), *averages)
+    state = train.init(small.model, optimizer, jax.random.key(0), jnp.zeros((1, 6)))
+    step = train.jit(train.make_step(small.model, losses.cross_entropy, optimizer))
+    for t in range(5):
+        state, _ = step(state, small.batch(t))
+    return optimizer, state
+
+
+OTHERS = {
+    "the same": lambda: (averaging.ema(0.9),),
+    "none": lambda: (),
+    "another": lambda: (averaging.swa(1), averaging.snapshots(2, 3)),
+}
+
+
+@pytest.mark.parametrize("other", OTHERS)
+@pytest.mark.parametrize("saved", OTHERS)
+def test_a_run_goes_on_with_other_averages_than_were_saved(tmp_path, small, same, saved, other):
+    """They begin at the parameters that were saved; all else is what was saved, bit for bit."""
+    _, before = with_averages(small, *OTHERS[saved]())
+    optimizer, after = with_averages(small, *OTHERS[other]())
+    with Checkpoints(tmp_path / "c") as checkpoints:
+        checkpoints.save(before)
+        checkpoints.wait()
+        got = checkpoints.restore(after, averages=False).state
+    same((got.params, got.model_state, got.key), (before.params, before.model_state, before.key))
+    begun = averaging.take_out(optimizer.init(got.params))[1]
+    state = got.replace(opt_state=averaging.put_in(got.opt_state, begun))
+    assert jax.tree.structure(state) == jax.tree.structure(after)
+    same(averaging.take_out(state.opt_state)[0][0], averaging.take_out(before.opt_state)[0][0])
+    train.jit(train.make_step(small.model, losses.cross_entropy, optimizer))(
+        jax.tree.map(jnp.copy, state), small.batch(5)
+    )
+
+
+def test_averages_that_were_not_saved_are_missed(tmp_path, small):
+    _, before = with_averages(small)
+    _, after = with_averages(small, averaging.ema(0.9))
+    with Checkpoints(tmp_path / "c") as checkpoints:
+        checkpoints.save(before)
+        checkpoints.wait()
+        with pytest.raises(InputError, match="step 5: it has no averages, and can be read without"):
+            checkpoints.restore(after)
+
+
+@pytest.mark.parametrize("item", ["state", "averages"])
+def test_a_bit_of_either_item_is_missed(tmp_path, trained, small, item):
+    with Checkpoints(tmp_path / "c") as checkpoints:
+        checkpoints.save(trained[0])
+    damage(largest_file(tmp_path / "c" / "1" / item), "a bit flipped")
+    with Checkpoints(tmp_path / "c") as checkpoints, pytest.raises(InputError, match="can be read: step 1: "):
+        checkpoints.restore(small.init())

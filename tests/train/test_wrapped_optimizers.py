@@ -49,7 +49,7 @@ def test_a_bad_batch_is_skipped_whole_and_the_run_goes_on(small, tmp_path):
     optimizer = optim.skip_nonfinite(small.optimizer, limit=5)
     outcome, rows = run(built(small, optimizer, with_bad_examples(small, [3])), tmp_path)
     assert outcome.status == "finished"
-    assert np.isfinite(outcome.metrics["test/loss_raw"])
+    assert np.isfinite(outcome.metrics["test_raw/loss"])
     trained = [row for row in rows if "train/loss" in row]
     assert trained[-1]["train/skipped"] == 4  # once an epoch of ten batches
     assert all(np.isfinite(row["train/loss"]) for row in trained)

@@ -1,0 +1,117 @@
+"""How a rule for averaging becomes a gradient transformation that goes last in a chain."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Protocol, runtime_checkable
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax import lax
+
+from lec7.errors import InputError
+from lec7.ranges import FROM_ONE, check
+from lec7.typing import Params, PyTree, is_traced
+
+Due = Callable[[jax.Array], jax.Array]
+"""From the number of steps taken, this one included, to whether the parameters after it are looked at."""
+
+
+@runtime_checkable
+class Average(Protocol):
+    """What a rule keeps where it is an average: arrays that tell the parameters to evaluate with."""
+
+    def averaged(self, params: Params) -> Params:
+        """The average, shaped and typed as `params`; `params` themselves where nothing was averaged yet."""
+        ...
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class AverageState:
+    """Steps seen (int32 array of shape ()), what the rule keeps, and the name that it is found by."""
+
+    t: jax.Array
+    kept: Any
+    name: str = field(metadata={"static": True})
+
+
+def average(
+    name: str,
+    init: Callable[[Params], Any],
+    observe: Callable[[Any, Params, jax.Array], Any],
+    due: Due | None = None,
+) -> optax.GradientTransformationExtraArgs:
+    """The transformation that leaves updates as they are and lets a rule see the parameters after them.
+
+    Args:
+        name: what the average is called in `averaged_params`, in logs and in messages.
+        init: from the parameters to what the rule keeps; a pytree with a method `averaged` is found by
+            `averaged_params`, see `Average`.
+        observe: from what is kept, the parameters after the update, and the number of steps taken, this one
+            included, to what is kept.
+        due: which steps are looked at; by default all.
+
+    >>> from typing import NamedTuple
+    >>> from lec7 import averaging
+    >>> class Largest(NamedTuple):
+    ...     most: jax.Array
+    ...     def averaged(self, params):
+    ...         return self.most
+    >>> tx = average("largest", Largest, lambda kept, x, t: Largest(jnp.maximum(kept.most, x)))
+    >>> state = tx.init(jnp.array(1.0))
+    >>> _, state = tx.update(jnp.array(-3.0), state, jnp.array(1.0))
+    >>> float(averaging.averaged_params(state, jnp.array(-2.0)))
+    1.0
+    """
+
+    def start(params) -> Any:
+        return AverageState(jnp.zeros((), jnp.int32), init(params), name)
+
+    def update(updates, state, params=None, **extra) -> Any:
+        if params is None:
+            raise InputError(f"{name} averages parameters: call update(updates, state, params)")
+        t = state.t + 1
+        # Outside of the condition, where it is the very sum that the step makes, rounding included.
+        new = optax.apply_updates(params, updates)
+
+        def seen():
+            return observe(state.kept, new, t)
+
+        kept = seen() if due is None else lax.cond(due(t), seen, lambda: state.kept)
+        return updates, AverageState(t, kept, name)
+
+    return optax.GradientTransformationExtraArgs(start, update)
+
+
+def interval(name: str, given: int | jax.Array, meaning: str) -> jax.Array:
+    """A number of steps, as an int32 array of shape ().
+
+    Raises:
+        InputError: it is no single number, or it is known and below 1.
+    """
+    check(name, given, FROM_ONE, meaning)
+    return jnp.asarray(given, jnp.int32)
+
+
+def every_so_often(every: int | jax.Array) -> Due | None:
+    """The steps that are multiples of `every`; None, which is all of them, where that is known to be 1."""
+    steps = interval("every", every, "the number of steps from one that is averaged to the next")
+    return None if not is_traced(every) and every == 1 else lambda t: t % steps == 0
+
+
+def where_kept(
+    of_leaf: Callable[..., jax.Array],
+    kept: PyTree,
+    params: Params,
+    others: Callable[[jax.Array], jax.Array] = lambda x: x,
+) -> Params:
+    """`of_leaf(kept, x)` for each leaf that is kept, in the parameter's dtype; `others(x)` for those of others."""
+
+    def is_others(node):
+        return isinstance(node, optax.MaskedNode)
+
+    def one(kept, x):
+        return others(x) if is_others(kept) else of_leaf(kept, x).astype(x.dtype)
+
+    return jax.tree.map(one, kept, params, is_leaf=is_others)

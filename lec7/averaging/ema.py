@@ -1,0 +1,83 @@
+"""The exponential moving average of the parameters: the lecture's Polyak averaging."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax.typing import DTypeLike
+
+from lec7.averaging.average import average, every_so_often, where_kept
+from lec7.ranges import DECAY, FROM_ONE, number
+from lec7.typing import Params, PyTree, Scalar, Schedule, wide
+
+
+class Ema(NamedTuple):
+    """Parameters averaged (int32 []), the sum of the weights ([]), and the weighted sum of the parameters."""
+
+    n: jax.Array
+    weight: jax.Array
+    total: PyTree
+
+    def averaged(self, params: Params) -> Params:
+        """The weighted mean of the parameters seen."""
+        scale = 1 / jnp.where(self.weight > 0, self.weight, 1)
+        return where_kept(lambda total, x: jnp.where(self.weight > 0, total * scale, x), self.total, params)
+
+
+def ema(
+    decay: Scalar | Schedule,
+    debias: bool = True,
+    warmup: Scalar | None = None,
+    every: int | jax.Array = 1,
+    dtype: DTypeLike | None = None,
+    name: str = "ema",
+) -> optax.GradientTransformationExtraArgs:
+    """Exponential moving average of the parameters: `x_test = decay * x_test + (1 - decay) * x`.
+
+    Source: lecture 7, "Polyak averaging", with 0.995 as decay; Polyak and Juditsky, 1992; for the warm-up,
+    TensorFlow's `ExponentialMovingAverage`, where it is 10.
+
+    Args:
+        decay: part of the average that is kept, in [0, 1), or a schedule of it.
+        debias: weigh only parameters that training has reached, as Adam corrects its moments;
+            otherwise the parameters at the start count as if they had been there for ever.
+        warmup: the n-th decay, from n = 0, is at most `(1 + n) / (warmup + n)`, so that a long average forgets its
+            beginning soon; at least 1, which is no limit, as is None.
+        every: steps from one that is averaged to the next; `decay` is that of one averaging, and a schedule of it is
+            asked about the step.
+        dtype: what the average is kept in; by default float32, or the parameter's where that is wider.
+        name: what it is called where there are several.
+
+    Raises:
+        InputError: a number is known and out of range; or `update` gets no params.
+
+    >>> from lec7 import averaging
+    >>> tx = optax.chain(optax.sgd(0.1), ema(0.9))
+    >>> params = {"w": jnp.array(1.0)}
+    >>> state = tx.init(params)
+    >>> for _ in range(2):
+    ...     updates, state = tx.update({"w": jnp.array(1.0)}, state, params)
+    ...     params = optax.apply_updates(params, updates)
+    >>> round(float(averaging.averaged_params(state, params)["w"]), 4)  # (0.9 * 0.9 + 0.8) / (0.9 + 1)
+    0.8474
+    """
+    known = decay if callable(decay) else number("decay", decay, DECAY, "the part of the average that a step keeps")
+    cap = None if warmup is None else number("warmup", warmup, FROM_ONE, "the denominator at the start, such as 10")
+
+    def init(params):
+        start = jnp.zeros_like if debias else jnp.array
+        total = jax.tree.map(lambda x: start(x, dtype or wide(x.dtype)), params)
+        return Ema(jnp.zeros((), jnp.int32), jnp.asarray(not debias, float), total)
+
+    def decay_of(n, t):
+        d = jnp.asarray(known(t - 1), float) if callable(known) else known
+        return d if cap is None else jnp.minimum(d, (1.0 + n) / (cap + n))
+
+    def observe(kept, x, t):
+        d = decay_of(kept.n, t)
+        weight = d * kept.weight + (1 - d)
+        total = jax.tree.map(lambda total, x: (d * total + (1 - d) * x).astype(total.dtype), kept.total, x)
+        return Ema(kept.n + 1, weight, total)
+
+    return average(name, init, observe, every_so_often(every))

@@ -1,0 +1,277 @@
+"""Independent members: runs of one experiment that differ in their seed, as one program."""
+
+import dataclasses
+from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from lec7 import data
+from lec7.errors import InputError
+from lec7.experiment import Experiment, check
+from lec7.experiment.evaluation import (
+    MEMBERS,
+    SNAPSHOTS,
+    Evaluate,
+    candidates,
+    kinds,
+    label,
+    only_taken,
+    snapshot_weights,
+)
+from lec7.models import Model, Variables
+from lec7.train import TrainState, draw, jit, lanes, scan, windows
+from lec7.train.lanes import copy_out, deal_out, length
+from lec7.typing import Device, Metrics, PyTree, is_traced
+
+MOST = 2**31 - 1
+
+
+@dataclasses.dataclass(frozen=True)
+class Ensemble:
+    """Members that are trained at the same time: an `Experiment` whose states have a leading axis of members.
+
+    Attributes:
+        build: from a seed, which may be traced, to the experiment.
+        seeds: the members' seeds.
+        chunk: members side by side on a device; None for all.
+        devices: what the members are dealt out to; empty for one device.
+    """
+
+    build: Callable[[Any], Experiment]
+    seeds: tuple[int, ...]
+    chunk: int | None
+    devices: tuple[Device, ...]
+
+    @cached_property
+    def first(self) -> Experiment:
+        """The experiment of the first seed, whose examples, lengths and evaluation are those of all."""
+        return self.build(self.seeds[0])
+
+    @property
+    def test(self) -> data.ArraySource:
+        """The examples held out, the same for all."""
+        return self.first.test
+
+    @property
+    def steps(self) -> int:
+        """Number of training steps."""
+        return self.first.steps
+
+    @property
+    def batch_size(self) -> int:
+        """Examples a step, of each member."""
+        return self.first.batch_size
+
+    @property
+    def evaluate_every(self) -> int:
+        """Steps from one evaluation, and checkpoint, to the next."""
+        return self.first.evaluate_every
+
+    @cached_property
+    def model(self) -> Model:
+        """The model of a member, whose variables are a pair: its own, and its seed, on which the model may hang."""
+
+        def apply(variables: Any, inputs, *, train, key=None):
+            own, seed = variables
+            return self.build(seed).model.apply(own, inputs, train=train, key=key)
+
+        return Model(self.first.model.init, apply)
+
+    def pairs(self, variables: Variables) -> tuple[Variables, jax.Array]:
+        """Variables for `model`, from those with a leading axis of members, or of each member's snapshots in a row."""
+        seeds = jnp.repeat(jnp.asarray(self.seeds, jnp.int32), length(variables) // len(self.seeds))
+        return deal_out((variables, seeds), self.devices)
+
+    def init(self) -> TrainState:
+        """The members' states before the first step."""
+        return jax.jit(self._lanes(lambda seed: self.build(seed).init(), mapped=1))(self._seeds)
+
+    def fit(self, state: TrainState) -> Iterator[tuple[TrainState, Metrics]]:
+        """Trains all members from their states to the last step, and yields after each `log_every` steps.
+
+        One program serves all members and all windows. Metrics are arrays [members, steps of the window].
+        """
+        source = self._source
+        yield from windows(
+            lambda state, count: self._window(state, self._seeds, source, count),
+            deal_out(state, self.devices),
+            steps=self.steps,
+            every=self.first.log_every,
+        )
+
+    def variables(self, state: TrainState) -> dict[str, Variables]:
+        """All that the members have to evaluate with, each with a leading axis of members: `Experiment.variables`."""
+        return only_taken(self._candidates(deal_out(state, self.devices), self._seeds, self._source), state)
+
+    def with_new_averages(self, state: TrainState) -> TrainState:
+        """The states with averages and snapshots that begin here, see `Experiment.with_new_averages`."""
+        begin = self._lanes(lambda state, seed: self.build(seed).with_new_averages(state), mapped=2)
+        return jax.jit(begin)(deal_out(state, self.devices), self._seeds)
+
+    def make_evaluation(self) -> Evaluate:
+        """What tells the figures on the test examples: of all members as one, and the mean over single members.
+
+        Snapshots, where the optimizer takes any, are those of all members together.
+        """
+        experiment = dataclasses.replace(self.first, model=self.model)
+        together = jax.jit(experiment.make_evaluate_together(self.chunk, self.devices))
+
+        def figures(state: TrainState) -> dict[str, float]:
+            found = self._candidates(deal_out(state, self.devices), self._seeds, self._source)
+            metrics, each = {}, {}
+            for kind in kinds(state):
+                metrics[kind], each[kind] = together(self.pairs(found[kind]), self.first.test)
+            metrics[MEMBERS] = jax.tree.map(jnp.mean, each[kinds(state)[0]])
+            weights = snapshot_weights(state)
+            if weights is not None:
+                members = self.pairs(flat(found[SNAPSHOTS]))
+                metrics[SNAPSHOTS], _ = together(members, self.first.test, weights.reshape(-1))
+            return label(metrics)
+
+        return figures
+
+    def _lanes(self, function: Callable[..., Any], mapped: int) -> Callable[..., Any]:
+        return lanes(function, mapped, self.chunk, self.devices)
+
+    @property
+    def _seeds(self) -> jax.Array:
+        return deal_out(jnp.asarray(self.seeds, jnp.int32), self.devices)
+
+    @cached_property
+    def _source(self) -> data.ArraySource:
+        """The training examples on all devices, for members that have none of their own."""
+        return copy_out(self.first.train, len(self.seeds), self.devices)
+
+    @cached_property
+    def _window(self) -> Callable[..., tuple[TrainState, Metrics]]:
+        def window(state, seed, source, count):
+            member = self.build(seed)
+            run = scan(member.make_step(), member.log_every, draw(member.batch_size))
+            return run(state, _own(member.train, source), count)
+
+        return jit(self._lanes(window, mapped=2))
+
+    @cached_property
+    def _candidates(self) -> Callable[..., dict[str, Variables]]:
+        def of_member(state, seed, source):
+            member = self.build(seed)
+            return candidates(member, state, _own(member.train, source))
+
+        return jax.jit(self._lanes(of_member, mapped=2))
+
+
+def make(
+    build: Callable[[Any], Experiment],
+    hp: Any,
+    seeds: Sequence[int] | np.ndarray,
+    chunk: int | None = None,
+    devices: Sequence[Device] | None = None,
+) -> Ensemble:
+    """The ensemble of an experiment's runs with these seeds.
+
+    Args:
+        build: from hyperparameters to the experiment; their `seed` is traced, so that members may have training
+            examples of their own (by `data.take`), while test examples and numbers of steps are those of all.
+        hp: a dataclass of hyperparameters with a field `seed`.
+        seeds: the members' seeds, in [0, 2**31).
+        chunk: members side by side on a device, while others wait. By default all; on a CPU one at a time, for then
+            each member is the run of its seed alone, bit for bit, and on most networks it is no slower.
+        devices: what the members are dealt out to, by default all that there are; as many as divide their number. To
+            have a device for each core of a CPU, say `jax.config.update("jax_num_cpu_devices", n)` at the start.
+
+    Raises:
+        InputError: there is no seed, or no such field, or one is out of range; the experiment can't be run; or it needs
+            to know the seed, or tests each member on other examples.
+    """
+    if not dataclasses.is_dataclass(hp) or isinstance(hp, type) or not hasattr(hp, "seed"):
+        raise InputError(f"hyperparameters are {hp}, expected a dataclass with a field seed, which members differ in")
+    numbers = tuple(int(seed) for seed in seeds)
+    if not numbers or not all(0 <= seed <= MOST for seed in numbers):
+        raise InputError(f"seeds are {list(numbers)}, expected at least one, all from 0 to {MOST}")
+    devices = tuple(jax.devices() if devices is None else devices)
+    if chunk is None and devices[0].platform == "cpu":
+        chunk = 1
+    ensemble = Ensemble(
+        lambda seed: build(dataclasses.replace(hp, seed=seed)), numbers, chunk, devices if len(devices) > 1 else ()
+    )
+    check(ensemble.first)
+    _check_traced(ensemble.build)
+    return ensemble
+
+
+def train(
+    build: Callable[[Any], Experiment],
+    hp: Any,
+    seeds: Sequence[int] | np.ndarray,
+    chunk: int | None = None,
+    devices: Sequence[Device] | None = None,
+) -> TrainState:
+    """Trains independent members in one compiled program, to their last step: `make`, and nothing logged or saved.
+
+    Returns:
+        The members' states, with a leading axis; member i is the run of `seeds[i]`.
+
+    Raises:
+        InputError: see `make`.
+
+    >>> from dataclasses import dataclass
+    >>> import lec7
+    >>> @dataclass(frozen=True)
+    ... class Hyperparameters:
+    ...     seed: int = 0
+    >>> def build(hp):
+    ...     examples, held_out = lec7.data.digits()
+    ...     return Experiment(
+    ...         model=lec7.models.from_nnx(lambda rngs: lec7.models.MLP(64, (16,), 10, rngs=rngs)),
+    ...         loss=lec7.losses.cross_entropy,
+    ...         optimizer=lec7.optim.adam(1e-2),
+    ...         train=examples,
+    ...         test=held_out,
+    ...         steps=50,
+    ...         batch_size=64,
+    ...         seed=hp.seed,
+    ...     )
+    >>> state = train(build, Hyperparameters(), seeds=range(3))
+    >>> state.params["head"]["kernel"].shape
+    (3, 16, 10)
+    """
+    members = make(build, hp, seeds, chunk, devices)
+    state = members.init()
+    for state, _ in members.fit(state):
+        pass
+    return state
+
+
+def flat(members: PyTree) -> PyTree:
+    """Members of members, [m, k, ...], as members, [m * k, ...]."""
+    return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), members)
+
+
+def _own(mine: data.ArraySource, shared: data.ArraySource) -> data.ArraySource:
+    """A member's own training examples where they hang on its seed, or else the ones that all share."""
+    return mine if any(map(is_traced, jax.tree.leaves(mine))) else shared
+
+
+def _check_traced(build: Callable[[Any], Experiment]) -> None:
+    """Refuses an experiment that can't be built with a seed which only the compiled program knows."""
+
+    def init(seed):
+        member = build(seed)
+        if any(map(is_traced, jax.tree.leaves(member.test))):
+            raise InputError(
+                "the test examples hang on the seed, expected the same for all members; "
+                "split them with a hyperparameter of another name"
+            )
+        return member.init()
+
+    try:
+        jax.eval_shape(init, jax.ShapeDtypeStruct((), jnp.int32))
+    except (TypeError, jax.errors.JAXTypeError) as error:
+        raise InputError(
+            f"build can't do with a seed that is traced, expected one that hands hp.seed on to Experiment, or to "
+            f"jax.random.key: {str(error).splitlines()[0]}"
+        ) from error

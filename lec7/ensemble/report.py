@@ -1,0 +1,89 @@
+"""The figures of all that a state has to evaluate with: together and one by one, averaged and raw."""
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import jax
+
+from lec7.ensemble.members import Ensemble, flat
+from lec7.ensemble.scores import SCORES, finished, score_rows
+from lec7.experiment import Experiment
+from lec7.experiment.evaluation import SNAPSHOTS, kinds
+from lec7.train import TrainState, make_evaluate_members, together_and_each
+from lec7.train.lanes import length
+from lec7.typing import Metrics
+
+
+class Line(NamedTuple):
+    """Who is asked (`"member 3"`), with which parameters (the name of an average, or `"raw"`), and the figures."""
+
+    who: str
+    parameters: str
+    figures: dict[str, float]
+
+
+class Group(NamedTuple):
+    """Members that are asked at a time: what they are called together and each, and their variables, stacked."""
+
+    together: str
+    each: list[str]
+    parameters: str
+    members: Any
+
+
+def report(trained: Experiment | Ensemble, state: TrainState) -> list[Line]:
+    """The figures on the test examples of all that a state has to evaluate with.
+
+    The figures are the experiment's own, and the `scores` of classifiers. Of an ensemble there are lines for all
+    members together and for each of them; of snapshots likewise.
+
+    Args:
+        trained: what the state is of.
+        state: as `trained.init` and `trained.fit` give it.
+    """
+    many = isinstance(trained, Ensemble)
+    first, chunk, devices = (trained.first, trained.chunk, trained.devices) if many else (trained, 1, ())
+    own, of_scores = together_and_each(first.loss, first.how), score_rows(first.how)
+
+    def rows(outputs, batch):
+        return own(outputs, batch), of_scores(outputs, batch) if first.classifies else ({}, {})
+
+    measure = jax.jit(make_evaluate_members(trained.model, rows, first.inputs, chunk=chunk, devices=devices))
+
+    def figures(members: Any) -> tuple[Metrics, Metrics]:
+        (joint, each), scored = measure(members, first.test)
+        joint_scores, each_scores = finished(*scored) if first.classifies else scored
+        return _in_order(joint | joint_scores), _in_order(each | each_scores)
+
+    lines: list[Line] = []
+    for group in _groups(trained, state):
+        joint, each = figures(group.members)
+        if group.together:
+            lines.append(Line(group.together, group.parameters, {name: float(value) for name, value in joint.items()}))
+        for i, who in enumerate(group.each):
+            lines.append(Line(who, group.parameters, {name: float(values[i]) for name, values in each.items()}))
+    return lines
+
+
+def _groups(trained: Experiment | Ensemble, state: TrainState) -> Iterator[Group]:
+    found = trained.variables(state)
+    snapshots = found.get(SNAPSHOTS)
+    if isinstance(trained, Ensemble):
+        names = [f"seed {seed}" for seed in trained.seeds]
+        for kind in kinds(state):
+            yield Group(f"{len(names)} together", names, kind, trained.pairs(found[kind]))
+        if snapshots is not None:
+            members = flat(snapshots)
+            yield Group(f"{length(members)} together", [], SNAPSHOTS, trained.pairs(members))
+        return
+    for kind in kinds(state):
+        yield Group("", [""], kind, jax.tree.map(lambda x: x[None], found[kind]))
+    if snapshots is not None:
+        k = length(snapshots)
+        yield Group(f"{k} together", [f"snapshot {i + 1}" for i in range(k)], SNAPSHOTS, snapshots)
+
+
+def _in_order(metrics: Metrics) -> Metrics:
+    """The experiment's own figures, and then the scores."""
+    own = [name for name in metrics if name not in SCORES]
+    return {name: metrics[name] for name in (*own, *(name for name in SCORES if name in metrics))}

@@ -1,0 +1,117 @@
+"""How good probabilities are, and how much members differ."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from lec7 import data
+from lec7.errors import InputError
+from lec7.models import How, Model, together
+from lec7.train import image
+from lec7.train.evaluate import make_evaluate_members
+from lec7.typing import ArrayLike, Batch, Device, Metrics
+
+BINS = 15
+SCORES = ("nll", "brier", "ece", "disagreement")
+"""Figures beside the accuracy."""
+
+
+def scores(probabilities: jax.Array, labels: ArrayLike) -> Metrics:
+    """How good probabilities are, in four figures.
+
+        accuracy    part of the examples whose most probable class is theirs
+        nll         -log p of their class, in nats
+        brier       sum over classes of (p - [it is theirs])**2, from 0 to 2
+        ece         expected calibration error: by how much the probability of the most probable class is off from the
+                    part that is right, in bins of that probability, weighed by their examples
+
+    Source: Guo et al., "On Calibration of Modern Neural Networks", 2017, equation 3, with 15 bins of equal width;
+    Brier, "Verification of Forecasts Expressed in Terms of Probability", 1950.
+
+    Args:
+        probabilities: floats [n, classes] that sum to 1.
+        labels: integers [n] in [0, classes).
+
+    Returns:
+        Means over the examples, arrays of shape ().
+
+    >>> got = scores(jnp.array([[0.8, 0.2], [0.6, 0.4]]), jnp.array([0, 1]))
+    >>> {name: round(float(value), 3) for name, value in got.items()}
+    {'accuracy': 0.5, 'brier': 0.4, 'nll': 0.57, 'ece': 0.4}
+    """
+    return _finished(
+        jax.tree.map(lambda row: jnp.mean(row, axis=0), _rows(jnp.log(probabilities), jnp.asarray(labels)))
+    )
+
+
+def make_scores(
+    model: Model,
+    how: How = "probabilities",
+    inputs: Callable[[Batch], Any] = image,
+    batch_size: int = 500,
+    chunk: int | None = 1,
+    devices: Sequence[Device] = (),
+) -> Callable[[Any, data.Source], tuple[Metrics, Metrics]]:
+    """The function that tells the `scores` of an ensemble, and of each member, on every example of a source once.
+
+    Args:
+        model: called in testing.
+        how: how results of the members become one, see `models.together`.
+        inputs: what the model sees of a batch.
+        batch_size: examples at a time; has no influence on the result but by rounding.
+        chunk: members side by side, see `train.lanes`.
+        devices: what the members are dealt out to, see `train.lanes`.
+
+    Returns:
+        A pure function `(members, source) -> (joint, each)` of variables with a leading axis of members: arrays of
+        shape () for all together, `"disagreement"` among them, and [members] for each. Disagreement is the chance
+        that two different members, drawn at random, take an example for different classes.
+
+    Raises:
+        InputError: the function gets a source without labels.
+    """
+    means = make_evaluate_members(model, score_rows(how), inputs, batch_size, chunk, devices)
+    return lambda members, source: finished(*means(members, source))
+
+
+def score_rows(how: How = "probabilities") -> Callable[[jax.Array, Batch], tuple[Metrics, Metrics]]:
+    """What the scores are means of: rows for `train.make_evaluate_members`, whose means `finished` makes scores of."""
+
+    def rows(outputs: jax.Array, batch: Batch) -> tuple[Metrics, Metrics]:
+        if "label" not in batch:
+            raise InputError(f"the examples have {', '.join(batch)} and no label, expected a class for each")
+        m, labels = len(outputs), batch["label"]
+        part = jnp.exp(together(outputs, "vote"))
+        differ = m / max(m - 1, 1) * (1 - jnp.sum(part**2, axis=-1))
+        joint = _rows(together(outputs, how), labels) | {"disagreement": differ}
+        each = jax.vmap(lambda logits: _rows(jax.nn.log_softmax(logits), labels), out_axes=1)(outputs)
+        return joint, each
+
+    return rows
+
+
+def finished(joint: Metrics, each: Metrics) -> tuple[Metrics, Metrics]:
+    """The scores of all together and of each, from the means of `score_rows`."""
+    return _finished(joint), jax.vmap(_finished)(each)
+
+
+def _rows(log_p: jax.Array, labels: jax.Array) -> Metrics:
+    """Values for each example, from logs of probabilities [n, classes]."""
+    p, right = jnp.exp(log_p), jax.nn.one_hot(labels, log_p.shape[-1], dtype=log_p.dtype)
+    confidence = jnp.max(p, axis=-1)
+    correct = (jnp.argmax(p, axis=-1) == labels).astype(p.dtype)
+    bin = jnp.clip(jnp.ceil(confidence * BINS) - 1, 0, BINS - 1).astype(jnp.int32)  # (b / BINS, (b + 1) / BINS]
+    return {
+        "accuracy": correct,
+        "nll": -jnp.take_along_axis(log_p, labels[:, None], axis=-1)[:, 0],
+        "brier": jnp.sum((p - right) ** 2, axis=-1),
+        "gap": jax.nn.one_hot(bin, BINS, dtype=p.dtype) * (correct - confidence)[:, None],
+    }
+
+
+def _finished(means: Metrics) -> Metrics:
+    """The scores of means over examples: in each bin, the gaps of its examples have cancelled each other."""
+    rest = {name: value for name, value in means.items() if name != "gap"}
+    return rest | {"ece": jnp.sum(jnp.abs(means["gap"]))}

@@ -1,0 +1,117 @@
+"""What a state has to evaluate with, and its figures on the test examples."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from lec7 import averaging, data
+from lec7.models import Variables
+from lec7.train import TrainState
+from lec7.typing import Metrics
+
+if TYPE_CHECKING:
+    from lec7.experiment.definition import Experiment
+
+RAW, SNAPSHOTS, MEMBERS = "raw", "snapshots", "members"
+"""What figures are of, beside the averages, which have names of their own."""
+
+Evaluate = Callable[[TrainState], dict[str, float]]
+"""From a state to figures on the test examples by name, see `label`."""
+
+
+def kinds(state: TrainState) -> list[str]:
+    """What there is to evaluate with: the averages by name in the optimizer's order, and `"raw"`.
+
+    The first of them is what a run is judged by.
+    """
+    return [*averaging.names(state.opt_state), RAW]
+
+
+def candidates(experiment: Experiment, state: TrainState, source: data.Source) -> dict[str, Variables]:
+    """The variables of each of `kinds`, averages with batch statistics of their own; traceable.
+
+    Under `"snapshots"` there are those, where the optimizer takes any, with a leading axis of k; which of them are
+    taken is told by the state.
+
+    Args:
+        experiment: its model and the way that it is trained.
+        state: a state of one run.
+        source: what batch statistics are recomputed on.
+    """
+    refresh = experiment.make_refresh()
+
+    def refreshed(params):
+        return refresh(Variables(params, state.model_state), source, state.key)
+
+    averages = averaging.averages(state.opt_state, state.params)
+    found = {name: refreshed(params) for name, params in averages.items()} | {RAW: state.variables}
+    if kept := averaging.snapshots_in(state.opt_state):
+        found[SNAPSHOTS] = jax.lax.map(refreshed, kept.members(state.params))
+    return found
+
+
+def snapshot_weights(state: TrainState) -> jax.Array | None:
+    """How much each of the k snapshots counts, [k] or [members, k]: 1 if it is taken. None while none is, or can be."""
+    kept = averaging.snapshots_in(state.opt_state)
+    if kept is None or not np.any(kept.n):
+        return None
+    k = jax.tree.leaves(kept.ring)[0].shape[kept.n.ndim]
+    return jnp.asarray(np.arange(k) < np.asarray(kept.n)[..., None], float)
+
+
+def only_taken(found: dict[str, Variables], state: TrainState) -> dict[str, Variables]:
+    """The candidates, of the snapshots those that are taken, which are the first; none while there are none."""
+    if SNAPSHOTS not in found:
+        return found
+    weights = snapshot_weights(state)
+    if weights is None:
+        return {kind: variables for kind, variables in found.items() if kind != SNAPSHOTS}
+    count, axis = int(weights.sum(-1).max()), weights.ndim - 1
+    taken = jax.tree.map(lambda x: jax.lax.slice_in_dim(x, 0, count, axis=axis), found[SNAPSHOTS])
+    return found | {SNAPSHOTS: taken}
+
+
+def make_evaluation(experiment: Experiment) -> Evaluate:
+    """The evaluation of one run's states; compiled at the first call, and never again."""
+    find = jax.jit(lambda state, source: candidates(experiment, state, source))
+    evaluate, together = jax.jit(experiment.make_evaluate()), jax.jit(experiment.make_evaluate_together())
+
+    def figures(state: TrainState) -> dict[str, float]:
+        found = find(state, experiment.train)
+        metrics = {kind: evaluate(found[kind], experiment.test) for kind in kinds(state)}
+        weights = snapshot_weights(state)
+        if weights is not None:
+            metrics[SNAPSHOTS], _ = together(found[SNAPSHOTS], experiment.test, weights)
+        return label(metrics)
+
+    return figures
+
+
+def label(metrics: Mapping[str, Metrics]) -> dict[str, float]:
+    """Figures by name: `"test/loss"` of the first kind, `"test_raw/loss"` of one called `"raw"`.
+
+    >>> label({"ema": {"loss": 0.25}, "raw": {"loss": 0.5}})
+    {'test/loss': 0.25, 'test_raw/loss': 0.5}
+    """
+    values = jax.device_get(dict(enumerate(metrics.values())))
+    prefixes = ["test", *(f"test_{kind}" for kind in list(metrics)[1:])]
+    return {f"{prefix}/{name}": float(value) for i, prefix in enumerate(prefixes) for name, value in values[i].items()}
+
+
+def by_kind(row: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """A row's figures on the test examples by kind and name, the first kind under `""`; the inverse of `label`.
+
+    >>> by_kind({"step": 10, "test/loss": 0.25, "test_raw/loss": 0.5})
+    {'': {'loss': 0.25}, 'raw': {'loss': 0.5}}
+    """
+    found: dict[str, dict[str, Any]] = {}
+    for key, value in row.items():
+        prefix, _, name = key.partition("/")
+        if prefix == "test" or prefix.startswith("test_"):
+            found.setdefault(prefix.removeprefix("test").removeprefix("_"), {})[name] = value
+    return found

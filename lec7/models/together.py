@@ -1,0 +1,55 @@
+"""What several models say together."""
+
+from typing import Literal, get_args
+
+import jax
+import jax.numpy as jnp
+
+from lec7.errors import InputError, nearest
+
+How = Literal["probabilities", "logits", "vote", "outputs"]
+
+
+def together(outputs: jax.Array, how: How = "probabilities", weights: jax.Array | None = None) -> jax.Array:
+    """The outputs of an ensemble from those of its members.
+
+        probabilities    log of the mean of softmax(logits): the lecture's "average their results"
+        logits           log of softmax(mean of the logits): the geometric mean of the probabilities
+        vote             log of each class's part of the votes; -inf where there is none
+        outputs          the mean of the outputs, for models that are no classifiers
+
+    The first three are logits again, and `softmax` of them are the ensemble's probabilities: a loss takes them as it
+    takes those of a single model.
+
+    Source: lecture 7, "Model Ensembles".
+
+    Args:
+        outputs: floats [members, n, ...]; the last axis is over classes but for `"outputs"`.
+        how: one of the above.
+        weights: how much each member counts, [members], not negative and not all 0; by default all alike.
+
+    Returns:
+        Floats [n, ...].
+
+    Raises:
+        InputError: there is no such way.
+
+    >>> logits = jnp.log(jnp.array([[[0.5, 0.5]], [[0.9, 0.1]]]))
+    >>> [round(float(p), 2) for p in jnp.exp(together(logits))[0]]
+    [0.7, 0.3]
+    >>> [round(float(p), 2) for p in jnp.exp(together(logits, "logits"))[0]]
+    [0.75, 0.25]
+    """
+    if how not in get_args(How):
+        raise InputError(
+            f"how is {how!r}{nearest(str(how), get_args(How))}, expected one of {', '.join(map(repr, get_args(How)))}"
+        )
+    w = jnp.ones(len(outputs)) if weights is None else jnp.asarray(weights, float)
+    w = (w / jnp.sum(w)).astype(outputs.dtype).reshape(-1, *[1] * (outputs.ndim - 1))
+    if how == "probabilities":
+        # A member that does not count may hold anything.
+        return jax.nn.logsumexp(jnp.where(w > 0, jax.nn.log_softmax(outputs) + jnp.log(w), -jnp.inf), axis=0)
+    if how == "vote":
+        outputs = jax.nn.one_hot(jnp.argmax(outputs, axis=-1), outputs.shape[-1], dtype=outputs.dtype)
+    mean = jnp.sum(jnp.where(w > 0, w * outputs, 0), axis=0)
+    return {"outputs": lambda x: x, "logits": jax.nn.log_softmax, "vote": jnp.log}[how](mean)

@@ -1,0 +1,86 @@
+"""Many runs in one program: what one of them does, for each entry of a leading axis."""
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+from jax import lax
+from jax.sharding import Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
+
+from lec7.errors import InputError
+from lec7.typing import Device, PyTree
+
+AXIS = "lane"
+
+
+def lanes(
+    function: Callable[..., Any],
+    mapped: int = 1,
+    chunk: int | None = None,
+    devices: Sequence[Device] = (),
+) -> Callable[..., Any]:
+    """The function for each lane: each entry of the leading axis of its first arguments.
+
+    Lanes that wait for one another (`chunk=1`) run the program of a single run, so that each is one bit for bit. Side
+    by side, they share each operation; how they round then is XLA's choice. What is faster is to be measured: on a CPU
+    lanes of wide layers are best one at a time on each device, on an accelerator small ones side by side.
+
+    Args:
+        function: what one lane does, from its own arguments and then the shared ones; traceable.
+        mapped: how many of the first arguments have a leading axis of lanes.
+        chunk: lanes side by side on a device, while the others wait; by default all.
+        devices: the lanes are dealt out to these, and no device waits for another; as many of them are used as
+            divide the lanes. Empty means whatever device the arguments are on.
+
+    Returns:
+        A function of the same arguments, to be jitted; all that it gives has a leading axis of lanes.
+
+    Raises:
+        InputError: `chunk` is below 1.
+
+    >>> import jax.numpy as jnp
+    >>> lanes(lambda x, shared: x + shared, chunk=2)(jnp.arange(5), 10).tolist()
+    [10, 11, 12, 13, 14]
+    """
+    if chunk is not None and chunk < 1:
+        raise InputError(f"chunk is {chunk}, expected how many run side by side, at least 1")
+
+    def on_one_device(*arguments):
+        own, shared = arguments[:mapped], arguments[mapped:]
+        if chunk is None:
+            return jax.vmap(lambda *lane: function(*lane, *shared))(*own)
+        # Not even one lane is a vmap of one: that would round as it likes.
+        return lax.map(lambda lane: function(*lane, *shared), own, batch_size=None if chunk == 1 else chunk)
+
+    @functools.wraps(function)  # its name is that of the program in logs and profiles
+    def on_devices(*arguments):
+        mesh = mesh_of(length(arguments[:mapped]), devices) if devices else None
+        if mesh is None or mesh.size == 1:
+            return on_one_device(*arguments)
+        specs = (P(AXIS),) * mapped + (P(),) * (len(arguments) - mapped)
+        return jax.shard_map(on_one_device, mesh=mesh, in_specs=specs, out_specs=P(AXIS), check_vma=False)(*arguments)
+
+    return on_devices
+
+
+def length(lanes: PyTree) -> int:
+    """The number of lanes: the length of the leading axis."""
+    return jax.tree.leaves(lanes)[0].shape[0]
+
+
+def mesh_of(number: int, devices: Sequence[Device]) -> Mesh:
+    """As many of the devices as divide the number of lanes, in a row."""
+    used = max(count for count in range(1, len(devices) + 1) if number % count == 0)
+    return Mesh(list(devices)[:used], (AXIS,))
+
+
+def deal_out(lanes: PyTree, devices: Sequence[Device]) -> PyTree:
+    """The lanes where `lanes` wants them, each on its device; where there are no devices, as they are."""
+    return jax.device_put(lanes, NamedSharding(mesh_of(length(lanes), devices), P(AXIS))) if devices else lanes
+
+
+def copy_out(shared: PyTree, number: int, devices: Sequence[Device]) -> PyTree:
+    """What a number of lanes share, on each of their devices; where there are no devices, as it is."""
+    return jax.device_put(shared, NamedSharding(mesh_of(number, devices), P())) if devices else shared

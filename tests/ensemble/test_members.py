@@ -1,0 +1,234 @@
+"""Independent members in one program: each is the run of its seed."""
+
+import dataclasses
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from lec7 import averaging, data, ensemble, experiment, losses, models, optim, schedules
+from lec7.ensemble.members import Ensemble
+from lec7.errors import InputError
+from lec7.experiment import Experiment
+
+SEEDS = (0, 3, 4, 9)
+
+
+@dataclasses.dataclass(frozen=True)
+class Hyperparameters:
+    width: int = 16
+    steps: int = 55
+    seed: int = 0
+
+
+def build(hp):
+    """Digits, with all that a state can have: batch norm, dropout, Adam, two averages, snapshots."""
+    train, test = data.digits()
+    rate = schedules.cyclic_cosine(1e-2, 20)
+    return Experiment(
+        model=models.from_nnx(lambda rngs: models.MLP(64, (hp.width,), 10, keep=0.8, rngs=rngs)),
+        loss=losses.cross_entropy,
+        optimizer=optax.chain(optim.adam(rate), averaging.ema(0.9), averaging.swa(30, 5), averaging.snapshots(3, 20)),
+        train=train,
+        test=test,
+        steps=hp.steps,
+        batch_size=64,
+        seed=hp.seed,
+        log_every=20,
+        evaluate_every=20,
+    )
+
+
+@pytest.fixture(scope="module")
+def solo():
+    """The states of runs of one seed each, as `Experiment.fit` leaves them, and their losses."""
+    runs = {}
+    for seed in SEEDS:
+        alone = build(Hyperparameters(seed=seed))
+        state, losses_ = alone.init(), []
+        for state, metrics in alone.fit(state):
+            losses_.append(metrics["loss"])
+        runs[seed] = state, np.concatenate(losses_)
+    return runs
+
+
+def member(state, i):
+    return jax.tree.map(lambda x: x[i], state)
+
+
+def trained(many, state):
+    """The last state, and the losses [members, steps]."""
+    losses = []
+    for state, metrics in many.fit(state):
+        losses.append(metrics["loss"])
+    return state, np.concatenate(losses, axis=1)
+
+
+@pytest.fixture(scope="module")
+def dealt_out():
+    """On four devices, one at a time on each, as is the default on a CPU."""
+    many = ensemble.make(build, Hyperparameters(), SEEDS)
+    return many, *trained(many, many.init())
+
+
+def test_each_member_is_the_run_of_its_seed_bit_for_bit(dealt_out, solo, same):
+    many, state, losses = dealt_out
+    assert (many.chunk, len(many.devices)) == (1, 8)
+    for i, seed in enumerate(SEEDS):
+        same(member(state, i), solo[seed][0])
+        np.testing.assert_array_equal(losses[i], solo[seed][1])
+
+
+def test_one_compilation_serves_all_members_and_windows(caplog):
+    many = ensemble.make(build, Hyperparameters(), SEEDS)
+    state = many.init()
+    with jax.log_compiles():
+        _, losses = trained(many, state)
+    assert losses.shape == (4, 55)  # windows of 20, 20 and 15 steps
+    compiled = [record.message.split()[1] for record in caplog.records if record.message.startswith("Compiling")]
+    assert compiled.count("jit(window)") == 1
+    assert len(compiled) <= 4, compiled  # and a few slices
+
+
+def test_the_member_axis_is_dealt_out_over_devices(dealt_out):
+    _, state, _ = dealt_out
+    for leaf in jax.tree.leaves((state.params, state.opt_state)):
+        assert len(leaf.sharding.device_set) == 4
+        assert all(shard.data.shape[0] == 1 for shard in leaf.addressable_shards)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("chunk", "devices"), [(1, 1), (2, 2), (3, 1), (4, 1)])
+def test_in_chunks_of_any_size_members_are_the_same_runs(solo, chunk, devices, same):
+    many = ensemble.make(build, Hyperparameters(), SEEDS, chunk=chunk, devices=jax.devices()[:devices])
+    state, losses = trained(many, many.init())
+    for i, seed in enumerate(SEEDS):
+        if chunk == 1:
+            same(member(state, i), solo[seed][0])
+        np.testing.assert_allclose(losses[i], solo[seed][1], rtol=2e-2, atol=1e-3)  # to rounding, 55 steps on
+        np.testing.assert_allclose(losses[i, :5], solo[seed][1][:5], rtol=1e-4)
+
+
+@pytest.mark.slow
+def test_wide_layers_and_an_experiment_file_bit_for_bit_too(same):
+    """The digits experiment as the command builds it: matrices large enough for XLA's own matrix product."""
+    file = experiment.load(Path(__file__).parents[2] / "experiments" / "digits.py")
+    hp = file.hyperparameters(steps=100, seed=5)
+    state = ensemble.train(file.make, hp, (5, 6))
+    for i, seed in enumerate((5, 6)):
+        built = experiment.instantiate(file, dataclasses.replace(hp, seed=seed))
+        for alone, _ in built.fit(built.init()):
+            pass
+        same(member(state, i), alone)
+
+
+def test_members_before_the_first_step_are_those_of_single_runs(dealt_out, same):
+    many, _, _ = dealt_out
+    state = many.init()
+    for i, seed in enumerate(SEEDS):
+        same(member(state, i), build(Hyperparameters(seed=seed)).init())
+
+
+def test_what_members_are_evaluated_with_is_what_single_runs_are(dealt_out, solo):
+    many, state, _ = dealt_out
+    found = many.variables(state)
+    assert set(found) == {"ema", "swa", "raw", "snapshots"}
+    for i, seed in enumerate(SEEDS):
+        alone = build(Hyperparameters(seed=seed)).variables(solo[seed][0])
+        for kind, variables in alone.items():
+            jax.tree.map(
+                lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), member(found[kind], i), variables
+            )
+
+
+def test_the_figures_are_of_all_together_and_of_single_members(dealt_out, solo):
+    many, state, _ = dealt_out
+    figures = many.make_evaluation()(state)
+    kinds = {name.partition("/")[0] for name in figures}
+    assert kinds == {"test", "test_swa", "test_raw", "test_members", "test_snapshots"}
+    single = [build(Hyperparameters(seed=seed)).make_evaluation()(solo[seed][0]) for seed in SEEDS]
+    for name in ("loss", "accuracy"):
+        assert figures[f"test_members/{name}"] == pytest.approx(np.mean([one[f"test/{name}"] for one in single]), 1e-4)
+    probabilities = ensemble.predict(many.first.model, many.variables(state)["ema"], many.test.arrays["image"])
+    expected = ensemble.scores(probabilities, many.test.arrays["label"])
+    assert figures["test/loss"] == pytest.approx(float(expected["nll"]), rel=1e-4)
+    assert figures["test/accuracy"] == pytest.approx(float(expected["accuracy"]), rel=1e-6)
+
+
+def test_the_report_has_a_line_for_all_together_and_for_each(dealt_out):
+    many, state, _ = dealt_out
+    lines = ensemble.report(many, state)
+    assert [(line.who, line.parameters) for line in lines] == [
+        *((who, kind) for kind in ("ema", "swa", "raw") for who in ("4 together", *(f"seed {s}" for s in SEEDS))),
+        ("8 together", "snapshots"),
+    ]
+    assert list(lines[0].figures) == ["accuracy", "loss", "nll", "brier", "ece", "disagreement"]
+    assert lines[0].figures["loss"] == pytest.approx(lines[0].figures["nll"], rel=1e-5)
+    figures = many.make_evaluation()(state)
+    assert lines[0].figures["loss"] == pytest.approx(figures["test/loss"], rel=1e-5)
+    assert lines[-1].figures["loss"] == pytest.approx(figures["test_snapshots/loss"], rel=1e-5)
+
+
+def test_new_averages_begin_at_the_members_parameters(dealt_out, same):
+    many, state, _ = dealt_out
+    new = many.with_new_averages(state)
+    same(new.params, state.params)
+    rest, averages = averaging.take_out(new.opt_state)
+    same(rest, averaging.take_out(state.opt_state)[0])
+    assert {int(t) for average in averages for t in average.t} == {0}
+
+
+def bagged(hp):
+    """Each member with training examples of its own, drawn with replacement."""
+    built = build(dataclasses.replace(hp, steps=10))
+    indices = jax.random.randint(jax.random.key(hp.seed), (500,), 0, len(built.train))
+    return dataclasses.replace(built, train=data.take(built.train, indices))
+
+
+def test_members_may_have_training_examples_of_their_own(same):
+    state = ensemble.train(bagged, Hyperparameters(), (1, 2))
+    for i, seed in enumerate((1, 2)):
+        built = bagged(Hyperparameters(seed=seed))
+        for alone, _ in built.fit(built.init()):
+            pass
+        same(member(state, i), alone)
+
+
+def on_tests_of_its_own(hp):
+    built = build(hp)
+    return dataclasses.replace(built, test=data.take(built.test, jnp.arange(100) + hp.seed))
+
+
+def knows_its_seed(hp):
+    return dataclasses.replace(build(hp), batch_size=64 + np.random.default_rng(hp.seed).integers(2))
+
+
+@dataclasses.dataclass(frozen=True)
+class Seedless:
+    steps: int = 5
+
+
+BAD = {
+    "no seeds": ((build, Hyperparameters(), ()), r"seeds are \[\], expected at least one"),
+    "a negative seed": ((build, Hyperparameters(), (0, -1)), r"seeds are \[0, -1\], expected .* from 0 to"),
+    "no field": ((build, Seedless(), (0, 1)), "expected a dataclass with a field seed"),
+    "no dataclass": ((build, {"seed": 0}, (0, 1)), "expected a dataclass with a field seed"),
+    "a seed that must be known": ((knows_its_seed, Hyperparameters(), (0, 1)), "can't do with a seed that is traced"),
+    "tests of their own": ((on_tests_of_its_own, Hyperparameters(), (0, 1)), "the test examples hang on the seed"),
+    "no steps": ((build, Hyperparameters(steps=0), (0, 1)), "steps is 0"),
+}
+
+
+@pytest.mark.parametrize("what", BAD)
+def test_bad_input_is_met_before_any_work(what):
+    arguments, message = BAD[what]
+    with pytest.raises(InputError, match=message):
+        ensemble.make(*arguments)
+
+
+def test_an_ensemble_runs_where_an_experiment_does():
+    names = {name for name in dir(experiment.run.__globals__["Trainable"]) if not name.startswith("_")}
+    assert names <= set(dir(Ensemble))

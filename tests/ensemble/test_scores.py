@@ -1,0 +1,91 @@
+"""Scores against their definitions, written out in NumPy and scikit-learn."""
+
+import itertools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from sklearn.metrics import log_loss
+
+from lec7 import data, ensemble, models
+from lec7.errors import InputError
+
+RNG = np.random.default_rng(0)
+LOGITS = RNG.normal(size=(6, 400, 5)) * 2
+LABELS = np.where(RNG.random(400) < 0.6, LOGITS[0].argmax(-1), RNG.integers(0, 5, 400))
+
+
+def softmax(x):
+    e = np.exp(x - x.max(-1, keepdims=True))
+    return e / e.sum(-1, keepdims=True)
+
+
+def expected_calibration_error(p, labels, bins=15):
+    """As it stands in Guo et al.: bin by bin."""
+    confidence, right, total = p.max(1), p.argmax(1) == labels, 0.0
+    for b in range(bins):
+        inside = (confidence > b / bins) & (confidence <= (b + 1) / bins)
+        if inside.any():
+            total += inside.mean() * abs(right[inside].mean() - confidence[inside].mean())
+    return total
+
+
+def oracle(p, labels):
+    return {
+        "accuracy": (p.argmax(1) == labels).mean(),
+        "nll": log_loss(labels, p),
+        "brier": ((p - np.eye(p.shape[1])[labels]) ** 2).sum(1).mean(),
+        "ece": expected_calibration_error(p, labels),
+    }
+
+
+def assert_close(got, expected):
+    for name, value in expected.items():
+        assert float(got[name]) == pytest.approx(value, rel=1e-5), name
+
+
+@pytest.mark.parametrize("sharpness", [0.1, 1.0, 2.0])
+def test_the_scores_are_their_definitions(sharpness):
+    p = softmax(LOGITS[0] * sharpness)
+    assert_close(ensemble.scores(jnp.asarray(p, jnp.float32), LABELS), oracle(p, LABELS))
+
+
+def test_of_certain_and_right_probabilities_they_are_perfect():
+    got = ensemble.scores(jnp.eye(5)[jnp.asarray(LABELS)], LABELS)
+    assert {name: float(value) for name, value in got.items()} == {"accuracy": 1, "nll": 0, "brier": 0, "ece": 0}
+
+
+def as_model():
+    """The members' outputs are what their variables hold, looked up by an example's number."""
+    return models.Model(
+        lambda key, x: models.Variables({}, {}), lambda own, x, **mode: (own.params["table"][x], own.state)
+    )
+
+
+SOURCE = data.ArraySource({"image": np.arange(400, dtype=np.int32), "label": LABELS.astype(np.int32)})
+MEMBERS = models.Variables({"table": jnp.asarray(LOGITS, jnp.float32)}, {})
+
+
+@pytest.mark.parametrize("batch_size", [70, 400])
+def test_over_a_whole_source_they_are_those_of_all_examples(batch_size):
+    evaluate = ensemble.make_scores(as_model(), inputs=lambda batch: batch["image"], batch_size=batch_size)
+    joint, each = jax.jit(evaluate)(MEMBERS, SOURCE)
+    assert_close(joint, oracle(softmax(LOGITS).mean(0), LABELS))
+    for i, logits in enumerate(LOGITS):
+        assert_close({name: values[i] for name, values in each.items()}, oracle(softmax(logits), LABELS))
+
+
+def test_disagreement_is_the_chance_that_two_members_say_different_things():
+    evaluate = ensemble.make_scores(as_model(), inputs=lambda batch: batch["image"])
+    said = LOGITS.argmax(-1)
+    pairs = [np.mean(a != b) for a, b in itertools.combinations(said, 2)]
+    assert float(evaluate(MEMBERS, SOURCE)[0]["disagreement"]) == pytest.approx(np.mean(pairs), rel=1e-5)
+    one = jax.tree.map(lambda x: x[:1], MEMBERS)
+    assert float(evaluate(one, SOURCE)[0]["disagreement"]) == pytest.approx(0, abs=1e-6)
+
+
+def test_without_labels_there_are_no_scores():
+    evaluate = ensemble.make_scores(as_model(), inputs=lambda batch: batch["image"])
+    with pytest.raises(InputError, match="the examples have image and no label"):
+        evaluate(MEMBERS, data.ArraySource({"image": np.arange(400)}))

@@ -1,0 +1,115 @@
+"""Batch statistics of parameters that no training step has had."""
+
+import flax.linen
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+from lec7.models import MLP, Model, Variables, from_linen, from_nnx, has_statistics, refresh_statistics
+
+X = np.random.default_rng(0).normal(size=(6, 50, 4)).astype(np.float32) * 2 + 1
+
+
+class Linen(flax.linen.Module):
+    momentum: float = 0.99
+
+    @flax.linen.compact
+    def __call__(self, x, train: bool):
+        x = flax.linen.Dense(3)(x)
+        return flax.linen.BatchNorm(use_running_average=not train, momentum=self.momentum)(x)
+
+
+class Nnx(nnx.Module):
+    def __init__(self, rngs, momentum):
+        self.linear = nnx.Linear(4, 3, rngs=rngs)
+        self.norm = nnx.BatchNorm(3, momentum=momentum, rngs=rngs)
+
+    def __call__(self, x):
+        return self.norm(self.linear(x))
+
+
+def hand_made(momentum):
+    """A pair of functions with running means of its own, a counter, and a direction that is no running mean."""
+
+    def init(key, inputs):
+        state = {"mean": jnp.zeros(3), "var": jnp.ones(3), "calls": jnp.int32(5), "u": jnp.array([0.6, 0.8])}
+        return Variables({"w": jax.random.normal(key, (4, 3))}, state)
+
+    def apply(variables, inputs, *, train, key=None):
+        state, h = variables.state, inputs @ variables.params["w"]
+        if not train:
+            return h, state
+        rotated = state["u"][::-1] + 0.1
+        new = {
+            "mean": momentum * state["mean"] + (1 - momentum) * h.mean(0),
+            "var": momentum * state["var"] + (1 - momentum) * h.var(0),
+            "calls": state["calls"] + 1,
+            "u": rotated / jnp.linalg.norm(rotated),
+        }
+        return h, new
+
+    return Model(init, apply)
+
+
+MODELS = {
+    "linen": (lambda momentum: from_linen(Linen(momentum)), lambda p: X @ p["Dense_0"]["kernel"], "batch_stats"),
+    "nnx": (lambda m: from_nnx(lambda rngs: Nnx(rngs, m)), lambda p: X @ p["linear"]["kernel"], "norm"),
+    "functions": (hand_made, lambda p: X @ p["w"], None),
+}
+
+
+def found(state, place):
+    return state if place is None else state["norm"] if place == "norm" else state[place]["BatchNorm_0"]
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.9, 0.99, 0.999])
+@pytest.mark.parametrize("name", MODELS)
+def test_it_is_the_plain_mean_over_batches_whichever_library_wrote_the_layer(name, momentum):
+    make, hidden, place = MODELS[name]
+    model = make(momentum)
+    variables = model.init(jax.random.key(0), X[0])
+    for x in X[:2]:  # statistics of somebody else's, to be forgotten
+        _, state = model.apply(variables, 10 * x, train=True, key=jax.random.key(0))
+        variables = variables._replace(state=state)
+    fresh = jax.jit(lambda: refresh_statistics(model, *variables, jnp.asarray(X)))()
+    h = np.asarray(hidden(variables.params), np.float64)
+    got = found(fresh, place)
+    np.testing.assert_allclose(got["mean"], h.mean((0, 1)), rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(got["var"], h.var(1).mean(0), rtol=2e-4)
+
+
+def test_state_of_another_kind_stays_as_it_is():
+    model = hand_made(0.9)
+    variables = model.init(jax.random.key(0), X[0])
+    fresh = refresh_statistics(model, *variables, jnp.asarray(X))
+    np.testing.assert_array_equal(fresh["u"], variables.state["u"])
+    assert int(fresh["calls"]) == 5
+
+
+@pytest.mark.parametrize("bad", [0, 3, 5])
+def test_a_batch_that_is_not_finite_does_not_count(bad):
+    model, x = hand_made(0.9), X.copy()
+    variables = model.init(jax.random.key(0), X[0])
+    x[bad, 7] = np.inf
+    fresh = refresh_statistics(model, *variables, jnp.asarray(x))
+    expected = np.delete(X @ variables.params["w"], bad, axis=0).mean((0, 1))
+    np.testing.assert_allclose(fresh["mean"], expected, rtol=1e-4, atol=1e-5)
+
+
+def test_noise_of_training_comes_from_the_key():
+    model = from_nnx(lambda rngs: MLP(4, (8, 8), 3, keep=0.5, rngs=rngs))
+    variables = model.init(jax.random.key(0), X[0])
+    one, same, other = (
+        refresh_statistics(model, *variables, jnp.asarray(X), jax.random.key(seed))["norms"]["1"]["mean"]
+        for seed in (1, 1, 2)
+    )
+    np.testing.assert_array_equal(one, same)
+    assert not np.array_equal(one, other)
+
+
+def test_which_states_may_have_statistics():
+    assert has_statistics({"norm": {"mean": jnp.zeros(3)}})
+    assert not has_statistics({"calls": jnp.int32(0)})
+    assert not has_statistics({})
