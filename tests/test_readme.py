@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import optax
 import pytest
 
-from lec7 import experiment, optim, schedules
+from lec7 import averaging, experiment, optim, schedules
 
 ROOT = Path(__file__).parents[1]
 
@@ -18,6 +18,7 @@ def blocks(page):
 
 
 LIBRARY, OWN = blocks("README.md")
+AVERAGES, ENSEMBLES = blocks("docs/ensembles.md")
 PARAMS = {
     "head": {"kernel": jnp.ones((4, 3)), "bias": jnp.ones(3)},
     "blocks": [{"kernel": jnp.ones((4, 4))} for _ in range(12)],
@@ -40,12 +41,27 @@ def test_an_experiment_of_one_s_own(tmp_path):
     experiment.instantiate(file, file.hyperparameters(steps=10))
 
 
-@pytest.mark.parametrize("page", ["docs/optimizers.md", "docs/schedules.md"])
-def test_each_optimizer_on_a_page_takes_a_step(page):
-    assert blocks(page)
-    for block in blocks(page):
-        names = {"optax": optax, "optim": optim, "schedules": schedules, "jnp": jnp, "params": PARAMS}
-        exec(compile(block, page, "exec"), names)
-        tx = names["tx"]
-        updates, _ = tx.update(PARAMS, tx.init(PARAMS), PARAMS, value=jnp.array(1.0))
-        assert jnp.isfinite(updates["head"]["kernel"]).all()
+@pytest.mark.slow
+def test_an_ensemble_in_ten_lines(capsys, monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "experiments")
+    exec(compile(ENSEMBLES, "docs/ensembles.md", "exec"), {})
+    assert float(re.search(r"'accuracy': Array\(([\d.]+)", capsys.readouterr().out)[1]) > 0.95
+
+
+OPTIMIZERS = [*blocks("docs/optimizers.md"), *blocks("docs/schedules.md"), AVERAGES]
+
+
+@pytest.mark.parametrize("block", OPTIMIZERS, ids=range(len(OPTIMIZERS)))
+def test_each_optimizer_on_a_page_takes_a_step(block):
+    names = {
+        "optax": optax,
+        "optim": optim,
+        "schedules": schedules,
+        "averaging": averaging,
+        "jnp": jnp,
+        "params": PARAMS,
+    }
+    exec(compile(block, "docs", "exec"), names)
+    tx = names["tx"]
+    updates, _ = tx.update(PARAMS, tx.init(PARAMS), PARAMS, value=jnp.array(1.0))
+    assert jnp.isfinite(updates["head"]["kernel"]).all()

@@ -1,7 +1,5 @@
 """From a file and its hyperparameters, or from a run's folder, to what is trained or evaluated."""
 
-import contextlib
-import os
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,7 +15,7 @@ class Many(NamedTuple):
 
 def build(file, hp, many: Many):
     """The experiment, or the ensemble of several of its runs, checked."""
-    from lec7 import ensemble, experiment
+    from lec7 import ensemble, experiment, train
 
     if many.members < 1:
         raise InputError(f"--members is {many.members}, expected at least 1")
@@ -27,7 +25,7 @@ def build(file, hp, many: Many):
         return experiment.instantiate(file, hp)
     if not isinstance(seed := getattr(hp, "seed", None), int):
         raise InputError(f"{file.path} has no hyperparameter seed, an int, which members differ in")
-    _use_all_cores()
+    train.device_per_core()
     return ensemble.make(file.make, hp, range(seed, seed + many.members), many.chunk)
 
 
@@ -44,14 +42,3 @@ def rebuild(folder):
         )
     hp = file.restore(config["hyperparameters"])
     return build(file, hp, Many(config.get("members", 1), config.get("chunk")))
-
-
-def _use_all_cores() -> None:
-    """Makes a device of each core, unless JAX has its devices already: members on different ones do not wait."""
-    import jax
-
-    if "xla_force_host_platform_device_count" in os.environ.get("XLA_FLAGS", ""):
-        return
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    with contextlib.suppress(RuntimeError):
-        jax.config.update("jax_num_cpu_devices", cores)

@@ -181,7 +181,7 @@ def make(
         chunk: members side by side on a device, while others wait. By default all; on a CPU one at a time, for then
             each member is the run of its seed alone, bit for bit, and on most networks it is no slower.
         devices: what the members are dealt out to, by default all that there are; as many as divide their number. To
-            have a device for each core of a CPU, say `jax.config.update("jax_num_cpu_devices", n)` at the start.
+            have a device for each core of a CPU, call `train.device_per_core()` at the start.
 
     Raises:
         InputError: there is no seed, or no such field, or one is out of range; the experiment can't be run; or it needs

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -65,6 +66,67 @@ def test_runs_lists_it(finished):
     assert "finished" in done.stdout
 
 
+@pytest.fixture(scope="module")
+def many(finished):
+    """In the same folder an ensemble of three, "runs/many"; its first member is the run "a"."""
+    done = lec7("run", DIGITS, "--name", "many", "--members", "3", *QUICK, cwd=finished)
+    assert done.returncode == 0, done.stderr
+    return finished, done
+
+
+def test_an_ensemble_is_a_run_whose_figures_are_those_of_all_together(many):
+    folder, done = many
+    result = json.loads((folder / "runs/many/result.json").read_text())
+    assert f"accuracy {result['metrics']['test/accuracy']:.4f} (raw " in done.stdout
+    assert "members" in done.stdout
+    assert json.loads((folder / "runs/many/config.json").read_text())["members"] == 3
+    assert (folder / "runs/many/curves.png").exists()
+    listed = lec7("runs", cwd=folder).stdout
+    assert "digits x 3" in listed
+
+
+def test_eval_has_a_line_for_all_members_together_and_for_each_averaged_and_raw(many):
+    folder, _ = many
+    done = lec7("eval", "runs/many", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    lines = [line.split() for line in done.stdout.splitlines() if " ema " in line or " raw " in line]
+    assert [" ".join(line[:3]) for line in lines] == [
+        *("3 together ema", "seed 0 ema", "seed 1 ema", "seed 2 ema"),
+        *("3 together raw", "seed 0 raw", "seed 1 raw", "seed 2 raw"),
+    ]
+    for name in ("accuracy", "nll", "brier", "ece", "disagreement"):
+        assert name in done.stdout
+    alone = lec7("eval", "runs/a", cwd=folder)
+    assert alone.returncode == 0, alone.stderr
+    for kind, line in (("ema", lines[1]), ("raw", lines[5])):
+        (single,) = [row.split() for row in alone.stdout.splitlines() if row.split()[:1] == [kind]]
+        assert single == line[2:]  # the run of seed 0, to each digit
+
+
+@pytest.mark.slow
+def test_a_stopped_ensemble_goes_on_and_ends_as_the_undisturbed_one(many):
+    """Stopped as a kill would: its last checkpoint and all that came after it are gone."""
+    folder, _ = many
+    result = json.loads((folder / "runs/many/result.json").read_text())
+    lec7("run", DIGITS, "--name", "stopped", "--members", "3", "--steps", "300", "--width", "8", cwd=folder)
+    end = json.loads((folder / "runs/stopped/result.json").read_text())
+    assert end["metrics"] != result["metrics"]
+    shutil.rmtree(folder / "runs/stopped/checkpoints/300")
+    (folder / "runs/stopped/result.json").unlink()
+    done = lec7("run", "--resume", "runs/stopped", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    assert "training from step 250 to 300" in done.stdout
+    assert json.loads((folder / "runs/stopped/result.json").read_text())["metrics"] == end["metrics"]
+    shutil.rmtree(folder / "runs/stopped/checkpoints/300")
+    (folder / "runs/stopped/result.json").unlink()
+    done = lec7("run", "--resume", "runs/stopped", "--new-averages", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    assert "averages and snapshots begin anew at step 250" in done.stdout
+    again = json.loads((folder / "runs/stopped/result.json").read_text())["metrics"]
+    assert again["test_raw/loss"] == end["metrics"]["test_raw/loss"]
+    assert again["test/loss"] != end["metrics"]["test/loss"]
+
+
 def test_a_finished_run_needs_no_resuming(finished):
     done = lec7("run", "--resume", "runs/a", cwd=finished)
     assert done.returncode == 0
@@ -108,6 +170,13 @@ BAD = {
     "resuming what is no run": (("run", "--resume", "nowhere"), "nowhere is no run"),
     "no runs": (("runs", "--workdir", "nowhere"), "no folder nowhere"),
     "a name that is a path": (("run", DIGITS, "--name", "../a"), "expected one folder's name"),
+    "no members": (("run", DIGITS, "--members", "0"), "--members is 0, expected at least 1"),
+    "a chunk of one model": (("run", DIGITS, "--chunk", "2"), "--chunk 2 is for an ensemble: give --members too"),
+    "a chunk of none": (
+        ("run", DIGITS, "--members", "2", "--chunk", "0"),
+        "chunk is 0, expected how many run side by side",
+    ),
+    "new averages of a new run": (("run", DIGITS, "--new-averages"), "new-averages"),
     "a folder that can't be written": (("run", DIGITS, "--workdir", "/proc/runs"), "give another --workdir"),
 }
 
