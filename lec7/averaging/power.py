@@ -74,11 +74,9 @@ def power_ema(
         InputError: a number is known and out of range; or `update` gets no params.
 
     >>> from lec7 import averaging
-    >>> tx = power_ema()
-    >>> x = jnp.array(0.0)
-    >>> state = tx.init(x)
-    >>> for x in jnp.arange(1.0, 101.0):
-    ...     _, state = tx.update(jnp.array(0.0), state, x)
+    >>> tx, x = power_ema(), jnp.array(100.0)
+    >>> step = lambda state, x: (tx.update(0 * x, state, x)[1], None)
+    >>> state, _ = lax.scan(step, tx.init(x), jnp.arange(1.0, 101.0))
     >>> round(float(averaging.averaged_params(state, x)), 1)
     95.2
     >>> round(float(averaging.reconstruct(state, x, 0.2)), 1)

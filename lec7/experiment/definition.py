@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import jax
@@ -95,9 +96,8 @@ class Experiment:
 
     def fit(self, state: TrainState) -> Iterator[tuple[TrainState, Metrics]]:
         """Trains from a state to the last step, and yields after each `log_every` steps: `train.fit`."""
-        step = self.make_step()
         yield from train.fit(
-            step, state, self.train, steps=self.steps, batch_size=self.batch_size, every=self.log_every
+            self._step, state, self.train, steps=self.steps, batch_size=self.batch_size, every=self.log_every
         )
 
     def variables(self, state: TrainState) -> dict[str, Variables]:
@@ -106,8 +106,17 @@ class Experiment:
         The averages and the snapshots have batch statistics of their own. Snapshots have a leading axis, of those that
         are taken, and are left out while there are none.
         """
-        found = jax.jit(lambda state, source: candidates(self, state, source))(state, self.train)
-        return only_taken(found, state)
+        return only_taken(self.candidates(state, self.train), state)
+
+    @cached_property
+    def candidates(self) -> Callable[[TrainState, data.Source], dict[str, Variables]]:
+        """`evaluation.candidates` of this experiment, compiled once."""
+        return jax.jit(lambda state, source: candidates(self, state, source))
+
+    @cached_property
+    def _step(self) -> Step:
+        """One step, so that a loop that is begun again is not compiled again."""
+        return self.make_step()
 
     def with_new_averages(self, state: TrainState) -> TrainState:
         """The state with averages and snapshots that begin here, at its parameters, and count their steps from here."""

@@ -78,11 +78,10 @@ def only_taken(found: dict[str, Variables], state: TrainState) -> dict[str, Vari
 
 def make_evaluation(experiment: Experiment) -> Evaluate:
     """The evaluation of one run's states; compiled at the first call, and never again."""
-    find = jax.jit(lambda state, source: candidates(experiment, state, source))
     evaluate, together = jax.jit(experiment.make_evaluate()), jax.jit(experiment.make_evaluate_together())
 
     def figures(state: TrainState) -> dict[str, float]:
-        found = find(state, experiment.train)
+        found = experiment.candidates(state, experiment.train)
         metrics = {kind: evaluate(found[kind], experiment.test) for kind in kinds(state)}
         weights = snapshot_weights(state)
         if weights is not None:

@@ -9,6 +9,7 @@ from jax import lax
 
 from lec7 import random
 from lec7.models.contract import Model, Variables
+from lec7.optim.finite import is_finite
 from lec7.typing import Key, Params, PyTree
 
 FAR = 2.0**20
@@ -79,9 +80,6 @@ def refreshed(
         return jax.tree.map(
             lambda x, *xs: of_leaf(x, *xs) if jnp.issubdtype(x.dtype, jnp.floating) else x, first, *rest
         )
-
-    def is_finite(state):
-        return jnp.stack([jnp.isfinite(x).all() for x in jax.tree.leaves(state)]).all()
 
     zero, far = (floating(lambda x, value=value: jnp.full_like(x, value), state) for value in (0.0, FAR))
     good = lax.while_loop(lambda i: (i < count - 1) & ~is_finite(after(zero, i)), lambda i: i + 1, jnp.int32(0))

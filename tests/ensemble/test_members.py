@@ -1,6 +1,8 @@
 """Independent members in one program: each is the run of its seed."""
 
 import dataclasses
+import re
+import signal
 from pathlib import Path
 
 import jax
@@ -13,6 +15,7 @@ from lec7 import averaging, data, ensemble, experiment, losses, models, optim, s
 from lec7.ensemble.members import Ensemble
 from lec7.errors import InputError
 from lec7.experiment import Experiment
+from lec7.train.checkpoints import Checkpoints
 
 SEEDS = (0, 3, 4, 9)
 
@@ -136,9 +139,9 @@ def test_what_members_are_evaluated_with_is_what_single_runs_are(dealt_out, solo
     many, state, _ = dealt_out
     found = many.variables(state)
     assert set(found) == {"ema", "swa", "raw", "snapshots"}
+    alone = build(Hyperparameters())  # but for the seed, which a state has already, all are the same
     for i, seed in enumerate(SEEDS):
-        alone = build(Hyperparameters(seed=seed)).variables(solo[seed][0])
-        for kind, variables in alone.items():
+        for kind, variables in alone.variables(solo[seed][0]).items():
             jax.tree.map(
                 lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), member(found[kind], i), variables
             )
@@ -149,7 +152,8 @@ def test_the_figures_are_of_all_together_and_of_single_members(dealt_out, solo):
     figures = many.make_evaluation()(state)
     kinds = {name.partition("/")[0] for name in figures}
     assert kinds == {"test", "test_swa", "test_raw", "test_members", "test_snapshots"}
-    single = [build(Hyperparameters(seed=seed)).make_evaluation()(solo[seed][0]) for seed in SEEDS]
+    evaluation = build(Hyperparameters()).make_evaluation()
+    single = [evaluation(solo[seed][0]) for seed in SEEDS]
     for name in ("loss", "accuracy"):
         assert figures[f"test_members/{name}"] == pytest.approx(np.mean([one[f"test/{name}"] for one in single]), 1e-4)
     probabilities = ensemble.predict(many.first.model, many.variables(state)["ema"], many.test.arrays["image"])
@@ -179,6 +183,52 @@ def test_new_averages_begin_at_the_members_parameters(dealt_out, same):
     rest, averages = averaging.take_out(new.opt_state)
     same(rest, averaging.take_out(state.opt_state)[0])
     assert {int(t) for average in averages for t in average.t} == {0}
+
+
+class Watcher:
+    """May send a signal at a step."""
+
+    def __init__(self, kill_at=None):
+        self.kill_at = kill_at
+
+    def begin(self, step, steps): ...
+
+    def row(self, row):
+        if row["step"] == self.kill_at:
+            self.kill_at = None
+            signal.raise_signal(signal.SIGTERM)
+
+    def say(self, text): ...
+
+
+def run_folder(path):
+    return experiment.RunFolder.create(path, "run", "x", overwrite=False, needed=0)
+
+
+def test_as_a_run_it_is_stopped_and_resumed_bit_for_bit(dealt_out, tmp_path, same):
+    many, state, losses = dealt_out
+    folder = run_folder(tmp_path)
+    assert experiment.run(many, folder, Watcher(kill_at=20)).status == "interrupted"
+    outcome = experiment.run(many, folder, Watcher(), resume=True)
+    assert (outcome.status, outcome.step) == ("finished", 55)
+    with Checkpoints(folder.checkpoints_path) as checkpoints:
+        same(checkpoints.restore(many.init()).state, state)
+    rows = [row for row in folder.metrics() if "train/loss" in row]
+    np.testing.assert_allclose(rows[0]["train/loss"], losses[:, :20].mean(), rtol=1e-6)
+    assert outcome.metrics == pytest.approx(many.make_evaluation()(state))
+
+
+def wild(hp):
+    """A rate that is beyond all bounds for one seed, at the seventh step."""
+    rate = jnp.where(hp.seed == 4, 1e38, 1e-3)
+    return dataclasses.replace(build(hp), optimizer=optim.sgd(lambda t: jnp.where(t == 6, rate, 1e-3)))
+
+
+def test_a_member_that_diverges_stops_the_run_and_is_named(tmp_path):
+    many = ensemble.make(wild, Hyperparameters(), SEEDS)
+    outcome = experiment.run(many, run_folder(tmp_path), Watcher())
+    assert (outcome.status, outcome.step) == ("diverged", 8)
+    assert re.search(r"the loss became (nan|inf) at step 8 \(member 2, learning_rate 0.001\)", outcome.message)
 
 
 def bagged(hp):
