@@ -1,6 +1,7 @@
 """Independent members: runs of one experiment that differ in their seed, as one program."""
 
 import dataclasses
+import functools
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from typing import Any
@@ -143,25 +144,37 @@ class Ensemble:
 
     @cached_property
     def _source(self) -> data.ArraySource:
-        """The training examples on all devices, for members that have none of their own."""
+        """The training examples on all devices; where they hang on the seed, with a leading axis of members."""
+        if self._has_own_examples:
+            return jax.jit(self._lanes(lambda seed: self.build(seed).train, mapped=1))(self._seeds)
         return copy_out(self.first.train, len(self.seeds), self.devices)
 
     @cached_property
-    def _window(self) -> Callable[..., tuple[TrainState, Metrics]]:
-        def window(state, seed, source, count):
-            member = self.build(seed)
-            run = scan(member.make_step(), member.log_every, draw(member.batch_size))
-            return run(state, _own(member.train, source), count)
+    def _has_own_examples(self) -> bool:
+        """Whether the training examples hang on the seed."""
+        seen: list[bool] = []
+        jax.eval_shape(lambda seed: seen.append(_is_any_traced(self.build(seed).train)), 0)
+        return seen[0]
 
-        return jit(self._lanes(window, mapped=2))
+    def _of_members(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """For all members, a function of a state, an experiment, its training examples, and what they share."""
+
+        @functools.wraps(function)
+        def of_member(state, seed, source, *shared):
+            return function(state, self.build(seed), source, *shared)
+
+        return self._lanes(of_member, mapped=3 if self._has_own_examples else 2)
+
+    @cached_property
+    def _window(self) -> Callable[..., tuple[TrainState, Metrics]]:
+        def window(state, member, source, count):
+            return scan(member.make_step(), member.log_every, draw(member.batch_size))(state, source, count)
+
+        return jit(self._of_members(window))
 
     @cached_property
     def _candidates(self) -> Callable[..., dict[str, Variables]]:
-        def of_member(state, seed, source):
-            member = self.build(seed)
-            return candidates(member, state, _own(member.train, source))
-
-        return jax.jit(self._lanes(of_member, mapped=2))
+        return jax.jit(self._of_members(lambda state, member, source: candidates(member, state, source)))
 
 
 def make(
@@ -251,9 +264,8 @@ def flat(members: PyTree) -> PyTree:
     return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), members)
 
 
-def _own(mine: data.ArraySource, shared: data.ArraySource) -> data.ArraySource:
-    """A member's own training examples where they hang on its seed, or else the ones that all share."""
-    return mine if any(map(is_traced, jax.tree.leaves(mine))) else shared
+def _is_any_traced(tree: PyTree) -> bool:
+    return any(map(is_traced, jax.tree.leaves(tree)))
 
 
 def _check_traced(build: Callable[[Any], Experiment]) -> None:
@@ -261,7 +273,7 @@ def _check_traced(build: Callable[[Any], Experiment]) -> None:
 
     def init(seed):
         member = build(seed)
-        if any(map(is_traced, jax.tree.leaves(member.test))):
+        if _is_any_traced(member.test):
             raise InputError(
                 "the test examples hang on the seed, expected the same for all members; "
                 "split them with a hyperparameter of another name"

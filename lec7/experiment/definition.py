@@ -62,8 +62,9 @@ class Experiment:
     evaluate_every: int = 500
 
     def init(self) -> TrainState:
-        """The state before the first step."""
-        return train.init(self.model, self.optimizer, jax.random.key(self.seed), self.inputs(self.train[:1]))
+        """The state before the first step, by one program: that of a member of an ensemble, to each bit."""
+        begin = jax.jit(lambda key, inputs: train.init(self.model, self.optimizer, key, inputs))
+        return begin(jax.random.key(self.seed), self.inputs(self.train[:1]))
 
     def make_step(self) -> Step:
         """The training step."""

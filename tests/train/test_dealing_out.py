@@ -30,7 +30,7 @@ def test_each_lane_is_the_function_of_its_arguments(chunk, devices, lanes):
     for i in range(lanes):
         alone = jax.jit(work)(xs[i], keys[i], shared)
         check = (
-            np.testing.assert_array_equal if chunk == 1 else lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6)
+            np.testing.assert_array_equal if chunk == 1 else lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4)
         )
         check(got["y"][i], alone["y"])
         assert got["key"][i] == keys[i]
