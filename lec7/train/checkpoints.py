@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
+from jax.sharding import SingleDeviceSharding
 from orbax.checkpoint.checkpoint_managers import preservation_policy as keep
 
 from lec7 import averaging, tree
@@ -94,7 +95,8 @@ class Checkpoints:
         """The newest readable state, or the one of `step`.
 
         Args:
-            like: a state of the same structure; arrays or `jax.ShapeDtypeStruct`s.
+            like: a state of the same structure; arrays or `jax.ShapeDtypeStruct`s. What is read comes to lie where
+                these say, and on the first device where they do not, whatever devices it was saved from.
             step: a step that was saved; by default the newest that is whole.
             averages: whether averages and snapshots are wanted. If not, it does not matter which ones `like` or the
                 checkpoint has; in the state that comes back their places are vacant, for `averaging.put_in` to fill.
@@ -118,8 +120,7 @@ class Checkpoints:
         wanted = {name: item for name, item in _items(like).items() if averages or name == STATE}
         if missing := [name for name in wanted if not (self.folder / str(step) / name).is_dir()]:
             raise InputError(f"it has no {missing[0]}, and can be read without")
-        shapes = jax.eval_shape(lambda: {name: _record(item) for name, item in wanted.items()})
-        restored = {name: ocp.args.StandardRestore(shape) for name, shape in shapes.items()}
+        restored = {name: ocp.args.StandardRestore(_placed(item)) for name, item in wanted.items()}
         with _no_echo():
             read = self._manager.restore(step, args=ocp.args.Composite(**restored))
         parts = {name: _item(read[name], item) for name, item in wanted.items()}
@@ -137,6 +138,17 @@ def _items(state: TrainState) -> dict[str, PyTree]:
 def _record(item: PyTree) -> PyTree:
     """An item as it is saved: its arrays by name, which tell nothing of vacant places, and a checksum."""
     return {"arrays": tree.named(item), "checksum": checksum(item)}
+
+
+def _placed(item: PyTree) -> PyTree:
+    """The shapes of an item's record, each with a place: without one, Orbax asks for the devices that it was on."""
+    first = SingleDeviceSharding(jax.local_devices()[0])
+    named = jax.tree.map(lambda leaf: getattr(leaf, "sharding", None) or first, tree.named(item))
+    return jax.tree.map(
+        lambda leaf, place: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=place),
+        jax.eval_shape(_record, item),
+        {"arrays": named, "checksum": first},
+    )
 
 
 def _item(read: PyTree, like: PyTree) -> PyTree:

@@ -1,9 +1,14 @@
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import optax
 import pytest
+from jax.sharding import Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
 
 from lec7 import averaging, losses, optim, train
 from lec7.errors import InputError
@@ -21,7 +26,8 @@ def trained(small):
 
 
 def largest_file(folder: Path) -> Path:
-    return max((path for path in folder.rglob("*") if path.is_file()), key=lambda path: path.stat().st_size)
+    """Of those that hold arrays; without some others, such as that of shardings, a checkpoint can be read."""
+    return max(folder.rglob("d/*"), key=lambda path: path.stat().st_size * ("ocdbt.process_0" not in path.parts))
 
 
 def damage(path: Path, how: str) -> None:
@@ -174,3 +180,47 @@ def test_a_bit_of_either_item_is_missed(tmp_path, trained, small, item):
     damage(largest_file(tmp_path / "c" / "1" / item), "a bit flipped")
     with Checkpoints(tmp_path / "c") as checkpoints, pytest.raises(InputError, match="can be read: step 1: "):
         checkpoints.restore(small.init())
+
+
+READ = """
+import sys, jax, jax.numpy as jnp, numpy as np
+from lec7.train import TrainState
+from lec7.train.checkpoints import Checkpoints
+like = jax.eval_shape(lambda: TrainState(jnp.int32(3), jax.random.key(0), {"w": jnp.zeros((8, 4))}, {}, ()))
+with Checkpoints(__import__("pathlib").Path(sys.argv[1])) as checkpoints:
+    state = checkpoints.restore(like).state
+assert len(jax.devices()) == int(sys.argv[2])
+assert np.array_equal(state.params["w"], np.arange(32.0).reshape(8, 4)) and state.key == jax.random.key(7)
+"""
+
+
+@pytest.fixture
+def dealt_out(tmp_path):
+    """A state that lies on all eight devices, and the folder of its checkpoint."""
+    rows = NamedSharding(Mesh(jax.devices(), ("lane",)), P("lane"))
+    everywhere = NamedSharding(rows.mesh, P())
+    w = jax.device_put(jnp.arange(32.0).reshape(8, 4), rows)
+    step, key = jax.device_put((jnp.int32(3), jax.random.key(7)), everywhere)
+    state = train.TrainState(step, key, {"w": w}, {}, ())
+    with Checkpoints(tmp_path / "c") as checkpoints:
+        checkpoints.save(state)
+    return state, tmp_path / "c"
+
+
+@pytest.mark.parametrize("devices", [1, 2])
+def test_what_was_saved_from_many_devices_is_read_where_there_are_fewer(dealt_out, devices):
+    _, folder = dealt_out
+    environment = os.environ | {"XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}"}
+    command = [sys.executable, "-c", READ, str(folder), str(devices)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240)
+    assert done.returncode == 0, done.stderr
+
+
+def test_what_is_read_lies_where_the_state_that_it_is_like_does(dealt_out, same):
+    state, folder = dealt_out
+    with Checkpoints(folder) as checkpoints:
+        as_it_was, anywhere = (checkpoints.restore(like).state for like in (state, jax.eval_shape(lambda: state)))
+    same(as_it_was, state)
+    same(anywhere, state)
+    assert as_it_was.params["w"].sharding == state.params["w"].sharding
+    assert anywhere.params["w"].devices() == {jax.devices()[0]}
