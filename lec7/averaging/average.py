@@ -31,6 +31,7 @@ class Average(Protocol):
 class AverageState:
     """Steps seen (int32 array of shape ()), what the rule keeps, and the name that it is found by."""
 
+    has_own_dtype = True  # `optim.mixed_precision` leaves it alone
     t: jax.Array
     kept: Any
     name: str = field(metadata={"static": True})

@@ -32,7 +32,9 @@ def polyak_ruppert(
     `swa(start)` is the same from a later step on, which forgets the way down.
 
     Args:
-        dtype: what the mean is kept in; by default float32, or the parameter's where that is wider.
+        dtype: what the mean is kept in; by default float32, or the parameter's where that is wider. A narrow one
+            stops to follow once a step's part, 1/n of the difference, is less than half of its last bit: in bfloat16
+            after a few hundred.
         name: what it is called where there are several.
 
     Raises:
@@ -54,6 +56,8 @@ def swa(
 ) -> optax.GradientTransformationExtraArgs:
     """Stochastic weight averaging: the mean of the parameters after `start`, `start + every`, ... steps.
 
+    Parameters after 0 steps, those at the start, are none: with `start=0` the first are those after `every` steps.
+
     With a cyclic schedule, `every` is the length of a cycle and `start` the end of the first one that counts.
     Evaluate with batch statistics of the averaged parameters' own: `models.refresh_statistics`.
 
@@ -62,7 +66,9 @@ def swa(
     Args:
         start: number of steps after which the first parameters count, at least 0.
         every: steps from one that counts to the next, at least 1.
-        dtype: what the mean is kept in; by default float32, or the parameter's where that is wider.
+        dtype: what the mean is kept in; by default float32, or the parameter's where that is wider. A narrow one
+            stops to follow once a step's part, 1/n of the difference, is less than half of its last bit: in bfloat16
+            after a few hundred.
         name: what it is called where there are several.
 
     Raises:

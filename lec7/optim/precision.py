@@ -59,7 +59,8 @@ def mixed_precision(
         tx: any Optax transformation.
         params: dtype of the model's floating parameters.
         state: dtype in which the inner state's floating arrays that have the shape of a parameter are kept;
-            scalars stay as they are, and `tx` computes in its own dtype. Beware of bfloat16 for a second moment
+            scalars stay as they are, averages (`lec7.averaging`) are in the dtype that they were made with, and `tx`
+            computes in its own dtype. Beware of bfloat16 for a second moment
             of `b2 = 0.999`: a step changes it by less than its last bit.
         key: rounds the master stochastically, up or down with an expected value of the master itself, where
             given; to nearest otherwise.
@@ -95,9 +96,13 @@ def mixed_precision(
         return PrecisionState(jnp.zeros((), jnp.int32), rounding, master, store(tx.init(master), master))
 
     def store(inner, master):
-        """The inner state as it is kept: arrays shaped like a parameter in `kept`."""
+        """The inner state as it is kept: arrays shaped like a parameter in `kept`, but for what has its own dtype."""
         shapes = {x.shape for x in jax.tree.leaves(master)} - {()}
-        return jax.tree.map(lambda x: x.astype(kept) if _is_floating(x) and x.shape in shapes else x, inner)
+
+        def one(x):
+            return x if _has_own_dtype(x) or not _is_floating(x) or x.shape not in shapes else x.astype(kept)
+
+        return jax.tree.map(one, inner, is_leaf=_has_own_dtype)
 
     def load(inner, master):
         """The inner state as `tx` made it."""
@@ -164,6 +169,11 @@ def stochastic_round(key: Key, x: jax.Array, dtype: DTypeLike) -> jax.Array:
 def _at_rounded(value_fn: Callable[[Params], Any], low: DTypeLike) -> Callable[[Params], Any]:
     """The objective as the model has it, of parameters in float32."""
     return lambda params: value_fn(cast(params, low))
+
+
+def _has_own_dtype(node: Any) -> bool:
+    """Whether a node of a state says that it knows its dtype better, as an average does."""
+    return getattr(node, "has_own_dtype", False)
 
 
 def _is_floating(x: Any) -> bool:

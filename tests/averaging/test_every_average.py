@@ -193,6 +193,23 @@ def test_an_average_in_float32_of_bfloat16_parameters_keeps_what_they_are_too_co
     assert averaging.averaged_params(state, low).dtype == jnp.bfloat16
 
 
+NARROW = {
+    "ema": lambda **dtype: averaging.ema(0.999, **dtype),
+    "ema, biased": lambda **dtype: averaging.ema(0.999, debias=False, **dtype),
+    "ema, warmup": lambda **dtype: averaging.ema(0.999, warmup=10, **dtype),
+    "polyak_ruppert": averaging.polyak_ruppert,
+    "power_ema": averaging.power_ema,
+}
+
+
+@pytest.mark.parametrize("name", NARROW)
+def test_kept_in_bfloat16_the_average_of_what_stays_is_that(name):
+    """A sum of small parts would stop long before it is whole: at 1.05 of 3, with 0.999."""
+    tx, x = NARROW[name](dtype=jnp.bfloat16), jnp.float32(3)
+    step = jax.jit(lambda state: jax.lax.scan(lambda s, _: (tx.update(0 * x, s, x)[1], None), state, length=3000)[0])
+    assert float(averaging.averaged_params(step(tx.init(x)), x)) == 3
+
+
 @pytest.mark.parametrize("name", SIMPLE)
 def test_it_is_sharded_as_the_parameters_are(name):
     mesh = Mesh(jax.devices()[:4], ("model",))

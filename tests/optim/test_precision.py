@@ -149,6 +149,30 @@ def test_an_average_inside_is_one_of_the_master():
     assert averaging.averaged_params(state, x).dtype == jnp.bfloat16
 
 
+AVERAGES = {
+    "ema": averaging.ema(0.999),
+    "polyak_ruppert": averaging.polyak_ruppert(),
+    "snapshots": averaging.snapshots(2, 50),
+}
+
+
+@pytest.mark.parametrize("name", AVERAGES)
+def test_averages_inside_are_kept_in_their_own_dtype_whatever_moments_are_kept_in(name):
+    params = some_params(jnp.bfloat16)
+    gradients = some_gradients(params, 120)
+    tx = optax.chain(optax.trace(0.5), optax.scale(-1e-3), AVERAGES[name])
+    (_, wide), (_, narrow) = (
+        jax.jit(lambda state=state: run(mixed_precision(tx, state=state), params, gradients))()
+        for state in (jnp.float32, jnp.bfloat16)
+    )
+    assert narrow.inner[0].trace["matrix"].dtype == jnp.bfloat16
+    assert jax.tree.map(lambda x: x.dtype, narrow.inner[-1]) == jax.tree.map(lambda x: x.dtype, wide.inner[-1])
+    # Moments are rounded, and so the ways differ, but by no more than that.
+    kept = zip(jax.tree.leaves(narrow.inner[-1]), jax.tree.leaves(wide.inner[-1]), strict=True)
+    for a, b in kept:
+        np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-3)
+
+
 @pytest.mark.parametrize("low", LOW)
 @pytest.mark.parametrize("x", [1.001, -0.3, 1 / 3, 1234.5, 3e-7, -1.0, 0.0, 0.99999])
 def test_stochastic_rounding_is_unbiased(low, x):
