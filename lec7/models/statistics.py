@@ -10,10 +10,18 @@ from jax import lax
 from lec7 import random
 from lec7.models.contract import Model, Variables
 from lec7.optim.finite import is_finite
-from lec7.typing import Key, Params, PyTree
+from lec7.typing import Key, Params, PyTree, wide
+
+Arrays = list[jax.Array]
 
 FAR = 2.0**20
-"""A value that a running mean is set to, to see how much of it a step keeps: far from all that batches give."""
+"""How far a running mean is moved, to see how much of that a step keeps: beyond all that batches give."""
+
+LEAST, MOST = 1e-3, 1 - 2.0**-18
+"""What a running mean keeps is between these, or 0. What seems to keep less is bounded; what keeps more is a sum."""
+
+CLOSE = 1e-3
+"""By how much, as a part of itself, what is near a line may be off it."""
 
 
 def has_statistics(state: PyTree) -> bool:
@@ -29,8 +37,9 @@ def refresh_statistics(model: Model, params: Params, state: PyTree, batches: PyT
 
         s = m * s + (1 - m) * (statistics of the batch)
 
-    with a constant m in [0, 1), read off the model by two calls on the same batch, whichever library wrote it. State
-    of any other kind stays as it is. Batches that give NaN or infinities do not count, as in `optim.skip_nonfinite`.
+    with a constant m in [0, 1), read off the model by calls on the same batch from several states, whichever library
+    wrote it. State of any other kind stays as it is: counters, constants, the directions of spectral normalisation.
+    A batch that makes NaN or infinities of a running mean does not count for it; where all do, it stays as it is too.
 
     Source: Izmailov et al., "Averaging Weights Leads to Wider Optima and Better Generalization", 2018, section 3.2;
     the means weigh all batches alike, as those of PyTorch's `update_bn`.
@@ -71,28 +80,73 @@ def refreshed(
         key: for the noise of training.
     """
     params, state = variables
+    leaves, structure = jax.tree.flatten(state)
 
-    def after(state, i):
+    def step(leaves, i):
         noise = None if key is None else random.stream(key, "model", i)
-        return model.apply(Variables(params, state), batch(i), train=True, key=noise)[1]
+        own = Variables(params, jax.tree.unflatten(structure, leaves))
+        return jax.tree.leaves(model.apply(own, batch(i), train=True, key=noise)[1])
 
-    def floating(of_leaf: Callable[..., jax.Array], first: PyTree, *rest: PyTree) -> PyTree:
-        return jax.tree.map(
-            lambda x, *xs: of_leaf(x, *xs) if jnp.issubdtype(x.dtype, jnp.floating) else x, first, *rest
-        )
+    places = _changing(lambda leaves: step(leaves, jnp.int32(0)), leaves)
+    if not places:
+        return state
 
-    zero, far = (floating(lambda x, value=value: jnp.full_like(x, value), state) for value in (0.0, FAR))
-    good = lax.while_loop(lambda i: (i < count - 1) & ~is_finite(after(zero, i)), lambda i: i + 1, jnp.int32(0))
-    kept = floating(lambda a, b: (b - a) / FAR, after(zero, good), after(far, good))
-    is_mean = floating(lambda m: (m >= 0) & (m < 1), kept)
-    start = floating(lambda x, mean: jnp.where(mean, 0, x), state, is_mean)
+    def after(own, i):
+        """What a step makes of the leaves that training changes."""
+        known = dict(zip(places, own, strict=True))
+        new = step([known.get(place, x) for place, x in enumerate(leaves)], i)
+        return [new[place].astype(x.dtype) for place, x in known.items()]
+
+    wanted = [leaves[place].astype(wide(leaves[place].dtype)) for place in places]
+    own = [jnp.where(jnp.isfinite(x), x, 0) for x in wanted]
+    good = lax.while_loop(lambda i: (i < count - 1) & ~is_finite(after(own, i)), lambda i: i + 1, jnp.int32(0))
+    kept, is_mean, start = _running_means(lambda own: after(own, good), own)
 
     def add(i, sums):
-        total, counted = sums
         new = after(start, i)
-        finite = is_finite(new)
-        return floating(lambda total, x: total + jnp.where(finite, x, 0), total, new), counted + finite
+        finite = [jnp.all(jnp.isfinite(x)) for x in new]
+        totals, counts = sums
+        return (
+            [total + jnp.where(whole, x, 0) for total, whole, x in zip(totals, finite, new, strict=True)],
+            [counted + whole for counted, whole in zip(counts, finite, strict=True)],
+        )
 
-    total, counted = lax.fori_loop(0, count, add, (floating(jnp.zeros_like, state), jnp.zeros(())))
-    means = floating(lambda total, m: total / counted / (1 - m), total, kept)
-    return floating(lambda x, mean, known: jnp.where(known, mean, x), state, means, is_mean)
+    zeros = [jnp.zeros_like(x) for x in own], [jnp.zeros(()) for _ in own]
+    totals, counts = lax.fori_loop(0, count, add, zeros)
+    for place, m, known, total, counted in zip(places, kept, is_mean, totals, counts, strict=True):
+        mean = (total / jnp.maximum(counted, 1) / (1 - m)).astype(leaves[place].dtype)
+        leaves[place] = jnp.where(known & (counted > 0), mean, leaves[place])
+    return jax.tree.unflatten(structure, leaves)
+
+
+def _running_means(after: Callable[[Arrays], Arrays], own: Arrays) -> tuple[Arrays, Arrays, Arrays]:
+    """For each leaf what a step keeps of it, whether it is a running mean, and where it is to begin.
+
+    It is one if the step is linear in it: near the state, at 0, and far off, all leaves moved at once. The far point
+    alone would take what is bounded, such as a direction of length 1, for a mean that keeps nothing.
+
+    Args:
+        after: from the leaves to what one step on some batch makes of them.
+        own: the leaves, finite.
+    """
+    here, far = zip(*lax.map(after, [jnp.stack([x, x + FAR]) for x in own]), strict=True)
+    kept = [(b - a) / ((x + FAR) - x) for x, a, b in zip(own, here, far, strict=True)]
+    # What hangs on no leaf at all is replaced by each batch's. It need not begin at 0, where it might divide.
+    replaced = [jnp.all(a == b) for a, b in zip(here, far, strict=True)]
+    decays = [jnp.all((m > LEAST) & (m < MOST)) for m in kept]
+    start = [jnp.where(mean, 0, x) for mean, x in zip(decays, own, strict=True)]
+    linear = [
+        jnp.all(jnp.abs(a - m * x - zero) <= CLOSE * (jnp.abs(a) + jnp.abs(m * x)))
+        for x, m, a, zero in zip(own, kept, here, after(start), strict=True)
+    ]
+    return kept, [(d & fits) | new for d, fits, new in zip(decays, linear, replaced, strict=True)], start
+
+
+def _changing(step: Callable[[Arrays], Arrays], leaves: Arrays) -> list[int]:
+    """Which floating leaves a step does not hand on as they are, as its program tells."""
+    program = jax.make_jaxpr(step)(leaves).jaxpr
+    return [
+        place
+        for place, (old, new) in enumerate(zip(program.invars, program.outvars, strict=True))
+        if new is not old and jnp.issubdtype(leaves[place].dtype, jnp.floating)
+    ]

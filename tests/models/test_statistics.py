@@ -98,6 +98,112 @@ def test_a_batch_that_is_not_finite_does_not_count(bad):
     np.testing.assert_allclose(fresh["mean"], expected, rtol=1e-4, atol=1e-5)
 
 
+class Spectral(flax.linen.Module):
+    """A direction `u` and its `sigma` by power iteration, and a batch norm behind them."""
+
+    momentum: float
+    out: int = 3
+
+    @flax.linen.compact
+    def __call__(self, x, train: bool):
+        x = flax.linen.SpectralNorm(flax.linen.Dense(self.out))(x, update_stats=train)
+        return flax.linen.BatchNorm(use_running_average=not train, momentum=self.momentum)(x)
+
+
+@pytest.mark.parametrize("out", [3, 1])
+def test_a_direction_and_a_norm_are_no_running_means(out):
+    model = from_linen(Spectral(0.9, out))
+    variables = model.init(jax.random.key(0), X[0])
+    for x in X:
+        _, state = model.apply(variables, x, train=True)
+        variables = variables._replace(state=state)
+    fresh = jax.jit(lambda: refresh_statistics(model, *variables, jnp.asarray(X)))()
+    for before, after in zip(*map(jax.tree.leaves, (state["batch_stats"], fresh["batch_stats"])), strict=True):
+        assert np.isfinite(after).all()
+        assert np.abs(after).max() > 0.1 * np.abs(before).max()
+    for name, leaf in state["batch_stats"]["SpectralNorm_0"].items():
+        np.testing.assert_allclose(fresh["batch_stats"]["SpectralNorm_0"][name], leaf, rtol=1e-6)
+    h = X @ variables.params["Dense_0"]["kernel"] / state["batch_stats"]["SpectralNorm_0"]["Dense_0/kernel/sigma"]
+    np.testing.assert_allclose(fresh["batch_stats"]["BatchNorm_0"]["mean"], h.mean((0, 1)), rtol=1e-2, atol=1e-3)
+
+
+def test_constants_stay_as_they_are_and_what_they_divide_is_refreshed():
+    """What inputs are standardised with, as it may be kept in the state; one of them is infinite, as a mask's is."""
+
+    def init(key, x):
+        return Variables({}, {"std": jnp.full((1, 4), 2.0), "mask": jnp.array([0.0, -jnp.inf]), "mean": jnp.ones(4)})
+
+    def apply(variables, x, *, train, key=None):
+        state, h = variables.state, x / variables.state["std"] * (1 + jnp.exp(variables.state["mask"][1]))
+        return h, state | {"mean": 0.99 * state["mean"] + 0.01 * h.mean(0)}
+
+    model = Model(init, apply)
+    variables = model.init(jax.random.key(0), X[0])
+    for refresh in (refresh_statistics, jax.jit(refresh_statistics, static_argnums=0)):
+        fresh = refresh(model, *variables, jnp.asarray(X))
+        np.testing.assert_allclose(fresh["mean"], X.mean((0, 1)) / 2, rtol=1e-3, atol=1e-4)
+        np.testing.assert_array_equal(fresh["std"], variables.state["std"])
+        np.testing.assert_array_equal(fresh["mask"], variables.state["mask"])
+
+
+class NnxStandardized(nnx.Module):
+    def __init__(self, rngs):
+        self.std = nnx.Variable(jnp.full((1, 4), 2.0))
+        self.norm = nnx.BatchNorm(4, rngs=rngs)
+
+    def __call__(self, x):
+        return self.norm(x / self.std[...])
+
+
+class LinenStandardized(flax.linen.Module):
+    @flax.linen.compact
+    def __call__(self, x, train: bool):
+        std = self.variable("constants", "std", lambda: jnp.full((1, 4), 2.0))
+        return flax.linen.BatchNorm(use_running_average=not train)(x / std.value)
+
+
+@pytest.mark.parametrize("model", [from_nnx(NnxStandardized), from_linen(LinenStandardized())], ids=["nnx", "linen"])
+def test_a_constant_is_told_from_a_running_mean_in_modules_too(model):
+    params, state = model.init(jax.random.key(0), X[0])
+    fresh = jax.jit(lambda: refresh_statistics(model, params, state, jnp.asarray(X)))()
+    norm = fresh["norm"] if "norm" in fresh else fresh["batch_stats"]["BatchNorm_0"]
+    np.testing.assert_allclose(norm["mean"], X.mean((0, 1)) / 2, rtol=1e-3, atol=1e-4)
+    np.testing.assert_array_equal(fresh.get("constants", fresh)["std"], np.full((1, 4), 2.0))
+
+
+def test_statistics_in_bfloat16_are_summed_in_float32():
+    """Of 600 batches whose mean is 1 the sum in bfloat16 would stop at 256."""
+
+    def apply(variables, x, *, train, key=None):
+        return x, {"mean": 0.9 * variables.state["mean"] + 0.1 * x.mean(0)}
+
+    x = np.random.default_rng(1).normal(size=(600, 5, 4)).astype(np.float32) / 10 + 1
+    model = Model(lambda key, x: Variables({}, {}), apply)
+    fresh = refresh_statistics(model, {}, {"mean": jnp.zeros(4, jnp.bfloat16)}, jnp.asarray(x))["mean"]
+    assert fresh.dtype == jnp.bfloat16
+    np.testing.assert_allclose(fresh.astype(float), x.mean((0, 1)), rtol=2**-8)
+
+
+def test_without_a_finite_batch_statistics_stay_as_they_were():
+    model = hand_made(0.9)
+    variables = model.init(jax.random.key(0), X[0])
+    fresh = refresh_statistics(model, *variables, jnp.full_like(X, jnp.nan))
+    for name, leaf in variables.state.items():
+        np.testing.assert_array_equal(fresh[name], leaf)
+
+
+def test_a_leaf_that_is_never_finite_spoils_no_other_and_a_spoilt_one_is_made_good():
+    def apply(variables, x, *, train, key=None):
+        a, b = variables.state["a"], variables.state["b"]
+        return x, {"a": 0.9 * a + 0.1 * x.mean(0), "b": 0.9 * b + 0.1 * jnp.log(-(x.mean(0) ** 2))}
+
+    model = Model(lambda key, x: Variables({}, {}), apply)
+    state = {"a": jnp.full(4, jnp.nan), "b": jnp.full(4, 7.0)}
+    fresh = refresh_statistics(model, {}, state, jnp.asarray(X))
+    np.testing.assert_allclose(fresh["a"], X.mean((0, 1)), rtol=1e-3, atol=1e-5)
+    np.testing.assert_array_equal(fresh["b"], state["b"])
+
+
 def test_noise_of_training_comes_from_the_key():
     model = from_nnx(lambda rngs: MLP(4, (8, 8), 3, keep=0.5, rngs=rngs))
     variables = model.init(jax.random.key(0), X[0])
