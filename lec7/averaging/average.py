@@ -10,7 +10,7 @@ import optax
 from jax import lax
 
 from lec7.errors import InputError
-from lec7.ranges import FROM_ONE, check
+from lec7.ranges import WHOLE_FROM_ONE, check
 from lec7.typing import Params, PyTree, is_traced
 
 Due = Callable[[jax.Array], jax.Array]
@@ -53,6 +53,9 @@ def average(
             included, to what is kept.
         due: which steps are looked at; by default all.
 
+    Raises:
+        InputError: the name is empty, or has a slash in it.
+
     >>> from typing import NamedTuple
     >>> from lec7 import averaging
     >>> class Largest(NamedTuple):
@@ -65,6 +68,8 @@ def average(
     >>> float(averaging.averaged_params(state, jnp.array(-2.0)))
     1.0
     """
+    if not name or "/" in name:
+        raise InputError(f"name is {name!r}, expected one without a slash, which in figures ends it: test_{name}/loss")
 
     def start(params) -> Any:
         return AverageState(jnp.zeros((), jnp.int32), init(params), name)
@@ -85,13 +90,22 @@ def average(
     return optax.GradientTransformationExtraArgs(start, update)
 
 
+def check_single(state: AverageState) -> None:
+    """Refuses the state of many runs, where what is told of it is read from the device."""
+    if state.t.ndim:
+        raise InputError(
+            f"the average {state.name!r} is one of members, along an axis of {state.t.shape[0]}, expected that of one "
+            "run; take one's: jax.tree.map(lambda x: x[i], (opt_state, params))"
+        )
+
+
 def interval(name: str, given: int | jax.Array, meaning: str) -> jax.Array:
     """A number of steps, as an int32 array of shape ().
 
     Raises:
-        InputError: it is no single number, or it is known and below 1.
+        InputError: it is no single number, or it is known and no whole one of at least 1.
     """
-    check(name, given, FROM_ONE, meaning)
+    check(name, given, WHOLE_FROM_ONE, meaning)
     return jnp.asarray(given, jnp.int32)
 
 

@@ -8,7 +8,7 @@ import optax
 from jax.typing import DTypeLike
 
 from lec7.averaging.average import average, interval, where_kept
-from lec7.ranges import NOT_NEGATIVE, check
+from lec7.ranges import WHOLE, check
 from lec7.typing import Params, PyTree, wide
 
 
@@ -82,7 +82,7 @@ def swa(
     >>> float(averaging.averaged_params(state, jnp.array(5.0)))
     3.0
     """
-    check("start", start, NOT_NEGATIVE, "the number of steps after which the first parameters count")
+    check("start", start, WHOLE, "the number of steps after which the first parameters count")
     first = jnp.asarray(start, jnp.int32)
     steps = interval("every", every, "the number of steps from one that counts to the next")
     return average(name, *_mean(dtype), due=lambda t: (t >= first) & ((t - first) % steps == 0))

@@ -10,7 +10,7 @@ from jax.typing import DTypeLike
 from lec7 import schedules
 from lec7.averaging.average import average, every_so_often, where_kept
 from lec7.errors import InputError
-from lec7.ranges import NOT_NEGATIVE, check
+from lec7.ranges import WHOLE, check
 from lec7.typing import Params, PyTree, Scalar, wide
 
 
@@ -115,7 +115,7 @@ def snapshots(
     >>> averaging.snapshot_members(state, jnp.array(7.0)).tolist()
     [4.0, 6.0]
     """
-    check("start", start, NOT_NEGATIVE, "the number of steps ahead of the first cycle")
+    check("start", start, WHOLE, "the number of steps ahead of the first cycle")
     first = jnp.asarray(start, jnp.int32)
     schedules.cycle(0, period, growth)  # refuses what is out of range
 

@@ -61,6 +61,7 @@ CASES = {
     "ema, every 3": (lambda: averaging.ema(schedule, every=3), lambda x0: of_ema(schedule, every=3)),
     "polyak_ruppert": (averaging.polyak_ruppert, lambda x0: lambda rows: rows.mean(0)),
     "swa": (lambda: averaging.swa(7), lambda x0: lambda rows: rows[6:].mean(0)),
+    "swa, from the start": (lambda: averaging.swa(0, every=5), lambda x0: lambda rows: rows[4::5].mean(0)),
     "swa, every 5": (lambda: averaging.swa(10, every=5), lambda x0: lambda rows: rows[9::5].mean(0)),
     "lawa": (lambda: averaging.lawa(4), lambda x0: lambda rows: rows[-4:].mean(0)),
     "lawa, every 6": (lambda: averaging.lawa(3, every=6), lambda x0: lambda rows: rows[5::6][-3:].mean(0)),
@@ -260,11 +261,12 @@ def test_a_step_that_is_held_back_does_not_count(name, holding):
 BAD = {
     "decay": (lambda value: averaging.ema(value), [-0.1, 1.0, 1.5, float("nan")]),
     "warmup": (lambda value: averaging.ema(0.9, warmup=value), [0.5, float("inf")]),
-    "every": (lambda value: averaging.ema(0.9, every=value), [0, -1]),
-    "start": (lambda value: averaging.swa(value), [-1]),
+    "every": (lambda value: averaging.ema(0.9, every=value), [0, -1, 2.5, float("inf")]),
+    "start": (lambda value: averaging.swa(value), [-1, 2.9]),
     "k": (lambda value: averaging.lawa(value), [0, 2.0, True]),
     "period": (lambda value: averaging.snapshots(2, value), [0, -3.0]),
     "growth": (lambda value: averaging.snapshots(2, 5, growth=value), [0.5]),
+    "name": (lambda value: averaging.ema(0.9, name=value), ["", "ema/slow"]),
     r"lengths\[1\]": (lambda value: averaging.power_ema((0.05, value)), [0.0, 0.3]),
 }
 
@@ -277,3 +279,11 @@ def test_a_number_out_of_range_is_refused_by_name(name):
             make(value)
     with pytest.raises(InputError, match="k is 3, expected how many snapshots to keep: an even int"):
         averaging.power_ema(k=3)
+    for make in (lambda: averaging.lawa(2, every=1.9), lambda: averaging.swa(1, every=1.9)):
+        with pytest.raises(InputError, match=r"^every is 1.9, expected a whole number, at least 1"):
+            make()
+    with pytest.raises(InputError, match=r"^start is 0.5, expected a whole number, at least 0"):
+        averaging.snapshots(2, 5, start=0.5)
+    for lengths in [(0.1,), (0.1, 0.05), (0.05, 0.1, 0.2)]:
+        with pytest.raises(InputError, match=r"^lengths are \(.*, expected .*the shorter first"):
+            averaging.power_ema(lengths)
