@@ -9,7 +9,7 @@ import jax
 import optax
 
 from lec7 import tree
-from lec7.averaging.average import Average, AverageState
+from lec7.averaging.average import Average, AverageState, check_single
 from lec7.averaging.rings import Snapshots
 from lec7.errors import InputError, nearest
 from lec7.typing import Params, PyTree
@@ -94,7 +94,10 @@ def snapshots_in(opt_state: PyTree) -> Snapshots | None:
     """
     found = _states(opt_state, Snapshots)
     if len(found) > 1:
-        raise InputError(f"the optimizer state holds {len(found)} transforms that take snapshots, expected one")
+        raise InputError(
+            f"the optimizer state holds {len(found)} transforms that take snapshots, expected one; put a single "
+            "averaging.snapshots(k, period) at the end of the chain, behind optim.groups where there are groups"
+        )
     return found[0].kept if found else None
 
 
@@ -111,9 +114,11 @@ def snapshot_members(opt_state: PyTree, params: Params) -> Params:
         Parameters with a leading axis of members.
 
     Raises:
-        InputError: there is no such transform, or no cycle has ended yet.
+        InputError: there is no such transform, or no cycle has ended yet; or the state is that of several runs.
     """
     found = snapshots_in(opt_state)
+    for state in _states(opt_state, Snapshots):
+        check_single(state)
     if found is None:
         raise InputError(
             "the optimizer state holds no snapshots; end the chain with averaging.snapshots(k, period), "

@@ -61,7 +61,8 @@ def init(model: Model, optimizer: optax.GradientTransformation, key: Key, inputs
         inputs: a batch as the model sees it; its shapes and dtypes count.
 
     Raises:
-        InputError: two averages in the optimizer have one name, or one stands where it can't count right.
+        InputError: two averages in the optimizer have one name, two transforms take snapshots, or one of either stands
+            where it can't count right.
 
     >>> import jax.numpy as jnp, lec7
     >>> model = lec7.models.from_nnx(lambda rngs: lec7.models.MLP(3, (), 2, rngs=rngs))
@@ -70,7 +71,9 @@ def init(model: Model, optimizer: optax.GradientTransformation, key: Key, inputs
     """
     params, model_state = model.init(random.stream(key, "init"), inputs)
     opt_state = optimizer.init(params)
-    averaging.averages(opt_state, params)  # refuses those that can't be told apart, or can't count right
+    # These refuse what can't be told apart, or can't count right.
+    averaging.averages(opt_state, params)
+    averaging.snapshots_in(opt_state)
     state = TrainState(jnp.zeros((), jnp.int32), key, params, model_state, opt_state)
     # A state's memory is handed on from step to step: it must not be the caller's, nor shared within.
     return jax.tree.map(jnp.copy, state)

@@ -110,6 +110,12 @@ def test_two_of_one_name_and_the_same_leaves_are_refused():
         averaging.averages(state, PARAMS)
 
 
+def test_two_that_take_snapshots_are_refused_before_any_training(small):
+    tx = optax.chain(optim.adam(0.1), averaging.snapshots(2, 5), averaging.snapshots(2, 7, name="others"))
+    with pytest.raises(InputError, match="holds 2 transforms that take snapshots, expected one; put a single"):
+        train.init(small.model, tx, jax.random.key(0), jnp.zeros((1, 6)))
+
+
 BESIDE = {
     "accumulate": lambda: optim.accumulate(optim.adam(0.1), 2),
     "skip_nonfinite": lambda: optim.skip_nonfinite(optim.adam(0.1), 2),

@@ -62,6 +62,13 @@ def test_before_the_first_cycle_ends_there_are_none():
         averaging.snapshot_members(optax.sgd(0.1).init(x), x)
 
 
+def test_of_several_runs_one_is_asked_for():
+    x = jnp.ones((4, 3))
+    state = jax.vmap(averaging.snapshots(2, 1).init)(x)
+    with pytest.raises(InputError, match="'snapshots' is one of members, along an axis of 4, expected that of one run"):
+        averaging.snapshot_members(state, x)
+
+
 def test_of_one_group_the_others_leaves_are_the_same_in_all_members():
     x = {"head": jnp.zeros(2), "stem": jnp.ones(3)}
     tx = optim.groups({"head": optax.chain(optax.sgd(-1.0), averaging.snapshots(4, 1)), ".*": optim.frozen()})
