@@ -10,10 +10,10 @@ from jax import lax
 from jax.typing import DTypeLike
 
 from lec7 import tree
-from lec7.averaging.average import AverageState, average, interval, where_kept
+from lec7.averaging.average import AverageState, average, check_single, interval, where_kept
 from lec7.errors import InputError
 from lec7.ranges import Range, check
-from lec7.typing import Params, PyTree, Scalar, wide
+from lec7.typing import Params, PyTree, Scalar, is_traced, wide
 
 LENGTH = Range("a number in (0, 0.288]", lambda x: 0 < x <= 0.288)
 MEANING = "the standard deviation of an average's weights over the steps, as a part of all steps"
@@ -71,7 +71,7 @@ def power_ema(
         name: what it is called where there are several.
 
     Raises:
-        InputError: a number is known and out of range; or `update` gets no params.
+        InputError: a number is known and out of range, or the lengths are not two in order; or `update` gets no params.
 
     >>> from lec7 import averaging
     >>> tx, x = power_ema(), jnp.array(100.0)
@@ -80,12 +80,16 @@ def power_ema(
     >>> round(float(averaging.averaged_params(state, x)), 1)
     95.2
     >>> round(float(averaging.reconstruct(state, x, 0.2)), 1)
-    74.2
+    74.5
     """
     if isinstance(k, bool) or not isinstance(k, int) or k < 2 or k % 2:
         raise InputError(f"k is {k!r}, expected how many snapshots to keep: an even int of at least 2")
+    if len(lengths) != 2:
+        raise InputError(f"lengths are {lengths}, expected two, the shorter first, such as (0.05, 0.10)")
     for number, length in enumerate(lengths):
         check(f"lengths[{number}]", length, LENGTH, MEANING)
+    if not any(map(is_traced, lengths)) and lengths[0] >= lengths[1]:
+        raise InputError(f"lengths are {lengths}, expected the shorter first, such as (0.05, 0.10)")
     gamma = _gamma(jnp.stack([jnp.asarray(length, float) for length in lengths]))
     steps = interval("every", every, "the number of steps from one snapshot to the next")
 
@@ -147,15 +151,16 @@ def reconstruct(opt_state: PyTree, params: Params, length: float, name: str = "p
         Parameters, shaped and typed as `params`.
 
     Raises:
-        InputError: there is no `power_ema` of that name, it has seen no step, or the length is out of range.
+        InputError: there is no `power_ema` of that name, it has seen no step, or the length is out of range; or the
+            state is that of several runs.
     """
     check("length", length, LENGTH, MEANING)
     found = [
-        state
-        for state in tree.nodes(opt_state, AverageState)
-        if isinstance(state.kept, Power) and state.name == name and int(state.t)
+        state for state in tree.nodes(opt_state, AverageState) if isinstance(state.kept, Power) and state.name == name
     ]
-    if not found:
+    for state in found:
+        check_single(state)
+    if not any(int(state.t) for state in found):
         raise InputError(
             f"the optimizer state holds no power_ema {name!r} that has seen a step; "
             "end the chain with averaging.power_ema() and train"
@@ -176,21 +181,28 @@ def _reconstructed(state: AverageState, params: Params, length: float) -> Params
 
     def combined(tracks, snapshots):
         all = jnp.concatenate([snapshots[:taken], tracks[None]])
-        return jnp.tensordot(jnp.asarray(weights, all.dtype), all, axes=2)
+        all = all.astype(wide(all.dtype))
+        return jnp.tensordot(jnp.asarray(weights, all.dtype), all, axes=2, precision=lax.Precision.HIGHEST)
 
     mean = jax.tree.map(combined, kept.tracks, kept.snapshots)
     return where_kept(lambda mean, x: mean, mean, params)
 
 
 def solve(times: np.ndarray, gammas: np.ndarray, t: float, gamma: float) -> np.ndarray:
-    """How much of each average makes up one of exponent `gamma` at step `t`: least squares over weights, float64 [n].
+    """How much of each average makes up one of exponent `gamma` at step `t`: float64 [n], whose sum is 1.
+
+    Least squares over weights, and no less in sum: a long average of short ones would be drawn to 0 by what they lack.
 
     The weights of an average over the steps s in (0, t) are `(gamma + 1) * s**gamma / t**(gamma + 1)`. Of two averages,
     the integral of their weights' product is
 
         (g + 1) * (h + 1) * (t / u)**e / ((g + h + 1) * max(t, u)),   e = h if t < u else -g
 
-    Source: Karras et al., 2024, equation 7 and appendix C.
+    With these, A of the averages and b of them with the wanted one, and y a multiplier, that is
+
+        A @ w + y = b,   sum(w) = 1
+
+    Source: Karras et al., 2024, equation 7 and appendix C, but for the sum.
 
     Args:
         times: steps of the averages, [n].
@@ -199,7 +211,8 @@ def solve(times: np.ndarray, gammas: np.ndarray, t: float, gamma: float) -> np.n
         gamma: its exponent.
 
     >>> import numpy as np
-    >>> solve(np.array([50.0, 100.0]), np.array([7.0, 7.0]), 100.0, 7.0).round(6).tolist()
+    >>> w = solve(np.array([50.0, 100.0]), np.array([7.0, 7.0]), 100.0, 7.0)
+    >>> [abs(round(part, 6)) for part in w.tolist()]
     [0.0, 1.0]
     """
 
@@ -207,8 +220,9 @@ def solve(times: np.ndarray, gammas: np.ndarray, t: float, gamma: float) -> np.n
         return (g + 1) * (h + 1) * (t / u) ** np.where(t < u, h, -g) / ((g + h + 1) * np.maximum(t, u))
 
     column = times[:, None], gammas[:, None]
-    gram = products(*column, times[None], gammas[None])
-    return np.linalg.lstsq(gram, products(*column, t, gamma), rcond=None)[0][:, 0]
+    gram, wanted = products(*column, times[None], gammas[None]), products(*column, t, gamma)
+    free, all_alike = np.linalg.lstsq(gram, np.hstack([wanted, np.ones_like(wanted)]), rcond=None)[0].T
+    return free + (1 - free.sum()) / all_alike.sum() * all_alike
 
 
 def _gamma(length: Any) -> Any:

@@ -1,5 +1,7 @@
 """Averages of any length, reconstructed afterwards, against those averages themselves."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -50,6 +52,22 @@ def test_any_length_is_reconstructed(path, length):
     assert np.linalg.norm(others - expected) > 10 * np.linalg.norm(got - expected)
 
 
+@pytest.mark.parametrize("length", [0.02, *WRONG, 0.25, 0.288])
+@pytest.mark.parametrize("steps", [3, 95, 1000])
+@pytest.mark.parametrize("dtype", [None, jnp.bfloat16])
+def test_of_parameters_that_stay_any_length_is_those_parameters(dtype, steps, length):
+    state = still(dtype, steps)
+    got = averaging.reconstruct(state, jnp.full(2, 3.0), length)
+    np.testing.assert_allclose(got, 3, rtol=1e-5)
+
+
+@functools.cache
+def still(dtype, steps):
+    tx, x = averaging.power_ema(dtype=dtype), jnp.full(2, 3.0)
+    step = jax.jit(lambda s: jax.lax.scan(lambda s, _: (tx.update(0 * x, s, x)[1], None), s, length=steps)[0])
+    return step(tx.init(x))
+
+
 def test_snapshots_stay_evenly_apart_however_long_training_is(path):
     for steps in (5, 16, 17, 100, 1000):
         kept = run(jnp.asarray(path[:steps], jnp.float32)).kept
@@ -77,6 +95,13 @@ def test_the_exponent_of_a_length_is_the_paper_s():
     for length in np.linspace(0.005, 0.288, 30):
         gamma = float(_gamma(length))
         np.testing.assert_allclose((gamma + 1) / ((gamma + 2) ** 2 * (gamma + 3)), length**2, rtol=1e-12)
+
+
+def test_of_several_runs_one_is_asked_for():
+    x = jnp.ones((4, 3))
+    state = jax.vmap(averaging.power_ema().init)(x)
+    with pytest.raises(InputError, match="'power_ema' is one of members, along an axis of 4, expected that of one run"):
+        averaging.reconstruct(state, x, 0.1)
 
 
 def test_without_one_or_without_a_step_nothing_is_reconstructed():
