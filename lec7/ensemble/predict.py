@@ -11,12 +11,11 @@ from jax import lax
 from lec7 import random
 from lec7.errors import InputError
 from lec7.models import How, Model, Variables, together
-from lec7.typing import Key, is_traced
+from lec7.models.together import check_how
+from lec7.typing import Key, PyTree, is_traced
 
 
-def predict(
-    model: Model, members: Variables | Iterable[Variables], inputs: Any, how: How = "probabilities"
-) -> jax.Array:
+def predict(model: Model, members: Variables | Iterable[Variables], inputs: Any, how: How = "probabilities") -> PyTree:
     """The probabilities of the classes as an ensemble gives them: its members' results averaged.
 
     Source: lecture 7, "Model Ensembles": train several models, at test time average their results.
@@ -27,7 +26,7 @@ def predict(
             variables, of which only one at a time needs to be on the device.
         inputs: what the model sees, n examples.
         how: `"probabilities"` for their mean, `"logits"` for the softmax of the mean logits, `"vote"` for each class's
-            part of the votes; `"outputs"` for the mean output of models that are no classifiers.
+            part of the votes; `"outputs"` for the mean output of models that are no classifiers, an array or a pytree.
 
     Returns:
         Floats [n, classes] that sum to 1; of `"outputs"`, shaped as those of a member.
@@ -40,8 +39,9 @@ def predict(
     >>> [round(float(p), 2) for p in predict(model, members, jnp.ones((1, 1)))[0]]
     [0.7, 0.3]
     """
+    check_how(how)
 
-    def answer(one: Variables) -> jax.Array:
+    def answer(one: Variables) -> PyTree:
         return model.apply(one, inputs, train=False)[0]
 
     if isinstance(members, Variables):
@@ -50,12 +50,10 @@ def predict(
     answers = [compiled(one) for one in members]
     if not answers:
         raise InputError("the ensemble has no members, expected at least one")
-    return _probabilities(jnp.stack(answers), how)
+    return _probabilities(jax.tree.map(lambda *of_each: jnp.stack(of_each), *answers), how)
 
 
-def mc_dropout(
-    model: Model, variables: Variables, inputs: Any, key: Key, n: int, how: How = "probabilities"
-) -> jax.Array:
+def mc_dropout(model: Model, variables: Variables, inputs: Any, key: Key, n: int, how: How = "probabilities") -> PyTree:
     """The probabilities of the classes as one model gives them, averaged over n draws of its noise.
 
     Noise as in training, batch statistics as in testing. Where dropout in testing is the identity, which stands for the
@@ -77,7 +75,8 @@ def mc_dropout(
         Floats [m, classes] that sum to 1.
 
     Raises:
-        InputError: n is below 1; or all draws are equal, so that the model has no noise in testing.
+        InputError: n is below 1, or there is no such way; or all draws are equal, so that the model has no noise in
+            testing.
 
     >>> from lec7 import models
     >>> model = models.from_nnx(lambda rngs: models.MLP(4, (8,), 3, keep=0.5, rngs=rngs))
@@ -88,11 +87,14 @@ def mc_dropout(
     if n < 1:
         raise InputError(f"n is {n}, expected the number of draws of the noise, at least 1")
 
-    def answer(i: jax.Array) -> jax.Array:
+    check_how(how)
+
+    def answer(i: jax.Array) -> PyTree:
         return model.apply(variables, inputs, train=False, key=random.stream(key, "mc_dropout", i))[0]
 
     answers = lax.map(answer, jnp.arange(n))
-    if n > 1 and not is_traced(answers) and np.all(answers == answers[:1]):
+    known = [leaf for leaf in jax.tree.leaves(answers) if not is_traced(leaf)]
+    if n > 1 and known and all(np.all(leaf == leaf[:1]) for leaf in known):
         raise InputError(
             f"{n} draws of the model's noise gave the same outputs: in testing with a key it has none; "
             "give it a dropout that keeps less than 1, and a Linen module an argument `deterministic`"
@@ -100,7 +102,7 @@ def mc_dropout(
     return _probabilities(answers, how)
 
 
-def _probabilities(outputs: jax.Array, how: How) -> jax.Array:
+def _probabilities(outputs: PyTree, how: How) -> PyTree:
     """From the outputs of members, [members, n, ...]."""
     joint = together(outputs, how)
     return joint if how == "outputs" else jnp.exp(joint)

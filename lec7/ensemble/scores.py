@@ -11,7 +11,7 @@ from lec7.errors import InputError
 from lec7.models import How, Model, together
 from lec7.train import image
 from lec7.train.evaluate import make_evaluate_members
-from lec7.typing import ArrayLike, Batch, Device, Metrics
+from lec7.typing import ArrayLike, Batch, Device, Metrics, wide
 
 BINS = 15
 SCORES = ("nll", "brier", "ece", "disagreement")
@@ -42,7 +42,7 @@ def scores(probabilities: jax.Array, labels: ArrayLike) -> Metrics:
     {'accuracy': 0.5, 'brier': 0.4, 'nll': 0.57, 'ece': 0.4}
     """
     return _finished(
-        jax.tree.map(lambda row: jnp.mean(row, axis=0), _rows(jnp.log(probabilities), jnp.asarray(labels)))
+        jax.tree.map(lambda row: jnp.mean(row, axis=0), _rows(jnp.log(_wide(probabilities)), jnp.asarray(labels)))
     )
 
 
@@ -76,16 +76,21 @@ def make_scores(
     return lambda members, source: finished(*means(members, source))
 
 
-def score_rows(how: How = "probabilities") -> Callable[[jax.Array, Batch], tuple[Metrics, Metrics]]:
-    """What the scores are means of: rows for `train.make_evaluate_members`, whose means `finished` makes scores of."""
+def score_rows(how: How = "probabilities") -> Callable[..., tuple[Metrics, Metrics]]:
+    """What the scores are means of: rows for `train.make_evaluate_members`, whose means `finished` makes scores of.
 
-    def rows(outputs: jax.Array, batch: Batch) -> tuple[Metrics, Metrics]:
+    Of members that weigh p_i, and of which a part s_c of the weights says class c, two different ones disagree with
+    probability `(1 - sum of s_c**2) / (1 - sum of p_i**2)`.
+    """
+
+    def rows(outputs: jax.Array, batch: Batch, weights: jax.Array | None = None) -> tuple[Metrics, Metrics]:
         if "label" not in batch:
             raise InputError(f"the examples have {', '.join(batch)} and no label, expected a class for each")
-        m, labels = len(outputs), batch["label"]
-        part = jnp.exp(together(outputs, "vote"))
-        differ = m / max(m - 1, 1) * (1 - jnp.sum(part**2, axis=-1))
-        joint = _rows(together(outputs, how), labels) | {"disagreement": differ}
+        outputs, labels = _wide(outputs), batch["label"]
+        w = jnp.ones(len(outputs)) if weights is None else weights
+        same, part = jnp.sum((w / jnp.sum(w)) ** 2), jnp.exp(together(outputs, "vote", weights))
+        differ = (1 - jnp.sum(part**2, axis=-1)) / jnp.where(same < 1, 1 - same, 1)
+        joint = _rows(together(outputs, how, weights), labels) | {"disagreement": differ}
         each = jax.vmap(lambda logits: _rows(jax.nn.log_softmax(logits), labels), out_axes=1)(outputs)
         return joint, each
 
@@ -95,6 +100,12 @@ def score_rows(how: How = "probabilities") -> Callable[[jax.Array, Batch], tuple
 def finished(joint: Metrics, each: Metrics) -> tuple[Metrics, Metrics]:
     """The scores of all together and of each, from the means of `score_rows`."""
     return _finished(joint), jax.vmap(_finished)(each)
+
+
+def _wide(outputs: jax.Array) -> jax.Array:
+    """In float32 or wider: bfloat16 tells two probabilities near 1 apart by no less than 0.004."""
+    outputs = jnp.asarray(outputs)
+    return outputs.astype(wide(outputs.dtype))
 
 
 def _rows(log_p: jax.Array, labels: jax.Array) -> Metrics:

@@ -13,7 +13,7 @@ from lec7.models import How, Model, Variables, has_statistics, together
 from lec7.models.statistics import refreshed
 from lec7.train.lanes import lanes
 from lec7.train.step import image
-from lec7.typing import Batch, Device, Key, Metrics, PyTree
+from lec7.typing import Batch, Device, Key, Metrics, PyTree, wide
 
 
 def make_evaluate(
@@ -81,11 +81,11 @@ def together_and_each(loss: Loss, how: How = "probabilities") -> Callable[..., t
         how: how outputs of the members become one, see `models.together`.
 
     Returns:
-        A function `rows(outputs, batch, weights=None) -> (joint, each)` of outputs [members, n, ...], and of how much
-        each member counts, [members]: metrics [n] of all together, and [n, members].
+        A function `rows(outputs, batch, weights=None) -> (joint, each)` of outputs [members, n, ...], an array or a
+        pytree of them, and of how much each member counts, [members]: metrics [n] of all together, and [n, members].
     """
 
-    def rows(outputs: jax.Array, batch: Batch, weights: jax.Array | None = None) -> tuple[Metrics, Metrics]:
+    def rows(outputs: PyTree, batch: Batch, weights: jax.Array | None = None) -> tuple[Metrics, Metrics]:
         each = jax.vmap(loss, in_axes=(0, None), out_axes=1)(outputs, batch)
         return loss(together(outputs, how, weights), batch), each
 
@@ -133,7 +133,8 @@ def _means(rows: Callable[[Batch], PyTree], source: data.Source, batch_size: int
         places = start + jnp.arange(size)
 
         def total(row):
-            return jnp.sum(jnp.where((places < length).reshape(-1, *[1] * (row.ndim - 1)), row, 0), axis=0)
+            counts = (places < length).reshape(-1, *[1] * (row.ndim - 1))
+            return jnp.sum(jnp.where(counts, row, 0), axis=0, dtype=wide(row.dtype))
 
         return jax.tree.map(total, rows(source[jnp.minimum(places, length - 1)]))
 

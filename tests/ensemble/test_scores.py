@@ -9,6 +9,7 @@ import pytest
 from sklearn.metrics import log_loss
 
 from lec7 import data, ensemble, models
+from lec7.ensemble.scores import finished, score_rows
 from lec7.errors import InputError
 
 RNG = np.random.default_rng(0)
@@ -83,6 +84,24 @@ def test_disagreement_is_the_chance_that_two_members_say_different_things():
     assert float(evaluate(MEMBERS, SOURCE)[0]["disagreement"]) == pytest.approx(np.mean(pairs), rel=1e-5)
     one = jax.tree.map(lambda x: x[:1], MEMBERS)
     assert float(evaluate(one, SOURCE)[0]["disagreement"]) == pytest.approx(0, abs=1e-6)
+
+
+def test_members_that_do_not_count_do_not_disagree():
+    weights, said = jnp.array([1.0, 0.0, 1.0, 1.0, 0.0, 0.0]), LOGITS.argmax(-1)[[0, 2, 3]]
+    joint, each = score_rows()(jnp.asarray(LOGITS, jnp.float32), {"label": jnp.asarray(LABELS)}, weights)
+    got, _ = finished(*jax.tree.map(lambda row: row.mean(0), (joint, each)))
+    pairs = [np.mean(a != b) for a, b in itertools.combinations(said, 2)]
+    assert_close(got, oracle(softmax(LOGITS[[0, 2, 3]]).mean(0), LABELS) | {"disagreement": np.mean(pairs)})
+
+
+def test_of_logits_in_bfloat16_the_scores_are_those_of_the_same_numbers_in_float32():
+    evaluate = jax.jit(ensemble.make_scores(as_model(), inputs=lambda batch: batch["image"]))
+    rounded = jax.tree.map(lambda x: x.astype(jnp.bfloat16), MEMBERS)
+    got, expected = (evaluate(x, SOURCE) for x in (rounded, jax.tree.map(lambda x: x.astype(float), rounded)))
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5), got, expected)
+    p = jnp.asarray(softmax(LOGITS[0]), jnp.bfloat16)
+    one, other = ensemble.scores(p, LABELS), ensemble.scores(p.astype(float), LABELS)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5), one, other)
 
 
 def test_without_labels_there_are_no_scores():

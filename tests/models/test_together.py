@@ -55,6 +55,23 @@ def test_of_one_member_it_is_that_member():
     np.testing.assert_allclose(jnp.exp(together(logits)), jax.nn.softmax(logits[0]), rtol=1e-6)
 
 
+@pytest.mark.parametrize("how", ORACLES)
+def test_outputs_in_bfloat16_are_averaged_in_float32(how):
+    rounded = jnp.asarray(OUTPUTS, jnp.bfloat16)
+    got = together(rounded, how)
+    assert got.dtype == jnp.float32
+    expected = ORACLES[how](np.asarray(rounded, np.float64), np.full(5, 0.2))
+    np.testing.assert_allclose(np.exp(got), expected, rtol=1e-4)
+
+
+def test_several_arrays_are_averaged_each_or_refused():
+    got = together({"a": jnp.asarray(OUTPUTS), "b": jnp.ones((5, 2))}, "outputs")
+    np.testing.assert_allclose(got["a"], OUTPUTS.mean(0), rtol=1e-4, atol=1e-6)
+    assert got["b"].shape == (2,)
+    with pytest.raises(InputError, match="outputs are a tuple, expected one array of logits for 'vote'; say how="):
+        together((jnp.ones((5, 2)),), "vote")
+
+
 def test_an_unknown_way_is_refused_with_the_ways_there_are():
     with pytest.raises(InputError, match="how is 'logit'; did you mean 'logits'\\?, expected one of 'probabilities'"):
         together(jnp.zeros((2, 3, 4)), "logit")  # pyright: ignore[reportArgumentType]

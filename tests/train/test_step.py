@@ -147,3 +147,11 @@ def test_bytes_become_floats_in_the_unit_interval():
     np.testing.assert_allclose(pixels, [0, 0.2, 1], rtol=1e-6)
     floats = jnp.array([0.5, 2.0])
     assert train.image({"image": floats}) is floats
+
+
+def test_the_means_of_an_evaluation_are_summed_in_float32():
+    """The sum of 257 values of 1 is 256 in bfloat16."""
+    source = data.ArraySource({"image": np.zeros((257, 1), np.float32)})
+    model = Model(lambda key, x: Variables({}, {}), lambda own, x, **mode: (x, own.state))
+    evaluate = train.make_evaluate(model, lambda x, batch: {"loss": jnp.ones(len(x), jnp.bfloat16)})
+    assert float(evaluate(model.init(None, None), source)["loss"]) == 1
