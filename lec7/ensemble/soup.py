@@ -1,5 +1,6 @@
 """Averages of the weights of several models: one model, at the cost of one."""
 
+import math
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
@@ -60,7 +61,7 @@ def greedy_soup(members: Variables | Iterable[Variables], score: Callable[[Varia
             about each member and about each soup.
 
     Raises:
-        InputError: there is no member.
+        InputError: there is no member, or the score is NaN for all of them. A NaN for some is worse than any number.
 
     >>> import jax.numpy as jnp
     >>> members = Variables({"w": jnp.array([4.0, 0.5, -1.0])}, {})
@@ -69,6 +70,11 @@ def greedy_soup(members: Variables | Iterable[Variables], score: Callable[[Varia
     """
     known = _known(members)
     alone = [float(score(one)) for one in known]
+    if all(map(math.isnan, alone)):
+        raise InputError(
+            f"the score is NaN for all {len(known)} members, expected a number that is large for good ones"
+        )
+    alone = [-math.inf if math.isnan(points) else points for points in alone]
     best, *others = sorted(range(len(known)), key=lambda i: -alone[i])
     made = Greedy(known[best], (best,), alone[best])
     for i in others:

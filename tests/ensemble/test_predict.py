@@ -135,6 +135,27 @@ def test_a_greedy_soup_takes_from_good_to_bad_whatever_makes_it_no_worse():
     np.testing.assert_allclose(got.variables.params["w"], 0.05, rtol=1e-5)
 
 
+def test_a_member_whose_score_is_nan_is_the_worst():
+    members = Variables({"w": jnp.array([jnp.nan, 1.0, 2.0])}, {})
+    got = ensemble.greedy_soup(members, lambda one: -abs(float(one.params["w"])))
+    assert (got.chosen, got.score) == ((1,), -1)
+    with pytest.raises(InputError, match="the score is NaN for all 3 members, expected a number"):
+        ensemble.greedy_soup(members, lambda one: float("nan"))
+
+
+def test_an_unknown_way_is_met_before_anybody_is_asked():
+    def asked(*arguments, **mode):
+        raise AssertionError("asked")
+
+    for call in (
+        lambda how: ensemble.predict(Model(asked, asked), STACKED, X, how),
+        lambda how: ensemble.predict(Model(asked, asked), LIST, X, how),
+        lambda how: ensemble.mc_dropout(Model(asked, asked), LIST[0], X, jax.random.key(0), 3, how),
+    ):
+        with pytest.raises(InputError, match="how is 'logit'; did you mean 'logits'"):
+            call("logit")
+
+
 def test_a_soup_of_nobody_is_refused():
     for make in (ensemble.soup, lambda members: ensemble.greedy_soup(members, lambda one: 0.0)):
         with pytest.raises(InputError, match="the ensemble has no members"):
@@ -145,3 +166,16 @@ def test_a_model_that_is_no_classifier_is_averaged_by_its_outputs():
     line = Model(lambda key, x: Variables({}, {}), lambda own, x, **mode: (x * own.params["a"], own.state))
     members = Variables({"a": jnp.array([1.0, 4.0])}, {})
     np.testing.assert_allclose(ensemble.predict(line, members, jnp.ones((3, 2)), "outputs"), 2.5)
+
+
+def test_outputs_that_are_several_arrays_are_averaged_each_and_are_no_probabilities():
+    both = Model(
+        lambda key, x: Variables({}, {}), lambda own, x, **mode: ({"a": x * own.params["a"], "b": x + 1}, own.state)
+    )
+    members = Variables({"a": jnp.array([1.0, 4.0])}, {})
+    for known in (members, list(ensemble.each(members))):
+        got = ensemble.predict(both, known, jnp.ones((3, 2)), "outputs")
+        np.testing.assert_allclose(got["a"], np.full((3, 2), 2.5))
+        np.testing.assert_allclose(got["b"], np.full((3, 2), 2.0))
+    with pytest.raises(InputError, match="outputs are a dict, expected one array of logits for 'probabilities'"):
+        ensemble.predict(both, members, jnp.ones((3, 2)))
