@@ -85,10 +85,19 @@ class Experiment:
         """What gives averaged parameters batch statistics of their own."""
         return train.make_refresh(self.model, self.inputs, self.batch_size)
 
-    @property
+    @cached_property
     def classifies(self) -> bool:
-        """Whether the test examples have a `"label"` each."""
-        return "label" in self.test.arrays and self.test.arrays["label"].ndim == 1
+        """Whether the test examples have an integer `"label"` each, and the model one logit for each class."""
+        labels = self.test.arrays.get("label")
+        if labels is None or labels.ndim != 1 or not jnp.issubdtype(labels.dtype, jnp.integer):
+            return False
+
+        def answer():
+            x = self.inputs(self.test[:1])
+            return self.model.apply(self.model.init(jax.random.key(0), x), x, train=False)[0]
+
+        outputs = jax.eval_shape(answer)
+        return isinstance(outputs, jax.ShapeDtypeStruct) and outputs.ndim == 2 and outputs.shape[1] > 1
 
     @property
     def how(self) -> How:
@@ -155,7 +164,7 @@ def check(experiment: Experiment) -> None:
     batch = jax.eval_shape(lambda: experiment.train[: experiment.batch_size])
     outputs, metrics = jax.eval_shape(forward, batch)
     _check_loss(metrics, experiment.batch_size)
-    if experiment.classifies and isinstance(outputs, jax.ShapeDtypeStruct):
+    if experiment.classifies:
         for source in (experiment.train, experiment.test):
             check_labels(source.arrays["label"], outputs.shape[-1])
 

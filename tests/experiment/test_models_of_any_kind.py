@@ -2,9 +2,13 @@
 
 from pathlib import Path
 
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
 import pytest
 
-from lec7 import experiment
+from lec7 import data, experiment, models
 
 DIGITS = (Path(__file__).parents[2] / "experiments" / "digits.py").read_text()
 NNX = "models.from_nnx(lambda rngs: models.MLP(64, (hp.width, hp.width), 10, keep=1 - hp.dropout, rngs=rngs))"
@@ -38,6 +42,40 @@ MODELS = {
     "linen": "models.from_linen(Linen(hp.width, 1 - hp.dropout))",
     "functions": "models.Model(init, apply)",
 }
+
+
+def made(outputs, label):
+    """An experiment whose model gives these outputs for any number of examples, which have this label each."""
+    source = data.ArraySource({"image": np.zeros((3, 2), np.float32), "label": np.asarray([label] * 3)})
+    apply = lambda own, x, **mode: (jax.tree.map(lambda row: jnp.stack([row] * len(x)), outputs), own.state)  # noqa: E731
+    return experiment.Experiment(
+        model=models.Model(lambda key, x: models.Variables({}, {}), apply),
+        loss=lambda outputs, batch: {"loss": batch["image"].sum(-1)},
+        optimizer=optax.sgd(0.1),
+        train=source,
+        test=source,
+        steps=1,
+        batch_size=1,
+    )
+
+
+KINDS = {
+    "a logit for each class": (jnp.zeros(4), np.int32(3), "probabilities"),
+    "labels that are no whole numbers": (jnp.zeros(4), np.float32(0.5), "outputs"),
+    "labels for each pixel": (jnp.zeros((5, 4)), np.zeros(5, np.int32), "outputs"),
+    "logits for each place": (jnp.zeros((5, 4)), np.int32(3), "outputs"),
+    "one logit": (jnp.zeros(1), np.int32(1), "outputs"),
+    "one number": (jnp.zeros(()), np.int32(3), "outputs"),
+    "several outputs": ({"logits": jnp.zeros(4)}, np.int32(3), "outputs"),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_classifier_has_whole_numbers_as_labels_and_a_logit_for_each_class(kind):
+    outputs, label, how = KINDS[kind]
+    built = made(outputs, label)
+    experiment.check(built)
+    assert (built.classifies, built.how) == (how == "probabilities", how)
 
 
 class Nobody:
