@@ -30,7 +30,7 @@ class Options:
     members: Annotated[int, tyro.conf.arg(metavar="N")] = 1
     """Train N models that differ in their seed (from the given one on) in one program, and evaluate them as one."""
     chunk: Annotated[int | None, tyro.conf.arg(metavar="N")] = None
-    """Members side by side on a device, while others wait; by default all, on a CPU one for each core."""
+    """Members side by side on a device, while others wait; by default all, on a CPU, whose cores are devices, one."""
 
 
 @dataclass(frozen=True)

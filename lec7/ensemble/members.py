@@ -24,11 +24,22 @@ from lec7.experiment.evaluation import (
     snapshot_weights,
 )
 from lec7.models import Model, Variables
-from lec7.train import TrainState, draw, jit, lanes, scan, windows
-from lec7.train.lanes import copy_out, deal_out, length
-from lec7.typing import Device, Metrics, PyTree, is_traced
+from lec7.train import (
+    TrainState,
+    draw,
+    jit,
+    lanes,
+    make_evaluate_members,
+    scan,
+    together_and_each,
+    windows,
+)
+from lec7.train.lanes import check_chunk, copy_out, deal_out, length
+from lec7.typing import Device, Metrics, PyTree
 
 MOST = 2**31 - 1
+SEED = jax.ShapeDtypeStruct((), jnp.int32)
+"""A seed that nobody knows."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,7 +50,7 @@ class Ensemble:
         build: from a seed, which may be traced, to the experiment.
         seeds: the members' seeds.
         chunk: members side by side on a device; None for all.
-        devices: what the members are dealt out to; empty for one device.
+        devices: what the members are dealt out to; empty for the one that there is.
     """
 
     build: Callable[[Any], Experiment]
@@ -118,8 +129,8 @@ class Ensemble:
 
         Snapshots, where the optimizer takes any, are those of all members together.
         """
-        experiment = dataclasses.replace(self.first, model=self.model)
-        together = jax.jit(experiment.make_evaluate_together(self.chunk, self.devices))
+        rows, inputs = together_and_each(self.first.loss, self.first.how), self.first.inputs
+        together = jax.jit(make_evaluate_members(self.model, rows, inputs, chunk=self.chunk, devices=self.devices))
 
         def figures(state: TrainState) -> dict[str, float]:
             found = self._candidates(deal_out(state, self.devices), self._seeds, self._source)
@@ -152,9 +163,7 @@ class Ensemble:
     @cached_property
     def _has_own_examples(self) -> bool:
         """Whether the training examples hang on the seed."""
-        seen: list[bool] = []
-        jax.eval_shape(lambda seed: seen.append(_is_any_traced(self.build(seed).train)), 0)
-        return seen[0]
+        return any(jax.tree.leaves(hanging(lambda seed: self.build(seed).train)))
 
     def _of_members(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """For all members, a function of a state, an experiment, its training examples, and what they share."""
@@ -197,20 +206,23 @@ def make(
             have a device for each core of a CPU, call `train.device_per_core()` at the start.
 
     Raises:
-        InputError: there is no seed, or no such field, or one is out of range; the experiment can't be run; or it needs
-            to know the seed, or tests each member on other examples.
+        InputError: there is no seed, or no such field, or one is out of range; there is no device, or `chunk` is below
+            1; the experiment can't be run; or it needs to know the seed, or tests each member on other examples.
     """
     if not dataclasses.is_dataclass(hp) or isinstance(hp, type) or not hasattr(hp, "seed"):
         raise InputError(f"hyperparameters are {hp}, expected a dataclass with a field seed, which members differ in")
     numbers = tuple(int(seed) for seed in seeds)
     if not numbers or not all(0 <= seed <= MOST for seed in numbers):
         raise InputError(f"seeds are {list(numbers)}, expected at least one, all from 0 to {MOST}")
-    devices = tuple(jax.devices() if devices is None else devices)
-    if chunk is None and devices[0].platform == "cpu":
+    check_chunk(chunk)
+    wanted = tuple(jax.devices() if devices is None else devices)
+    if not wanted:
+        raise InputError("devices are none, expected at least one, such as jax.devices()[:1]; None stands for all")
+    if chunk is None and wanted[0].platform == "cpu":
         chunk = 1
-    ensemble = Ensemble(
-        lambda seed: build(dataclasses.replace(hp, seed=seed)), numbers, chunk, devices if len(devices) > 1 else ()
-    )
+    if devices is None and len(wanted) == 1:
+        wanted = ()
+    ensemble = Ensemble(lambda seed: build(dataclasses.replace(hp, seed=seed)), numbers, chunk, wanted)
     check(ensemble.first)
     _check_traced(ensemble.build)
     return ensemble
@@ -264,26 +276,38 @@ def flat(members: PyTree) -> PyTree:
     return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), members)
 
 
-def _is_any_traced(tree: PyTree) -> bool:
-    return any(map(is_traced, jax.tree.leaves(tree)))
+def hanging(function: Callable[[jax.Array], PyTree]) -> PyTree:
+    """Which arrays of a function of a seed hang on it, as its program tells: a bool for each.
+
+    That an array is traced would not tell: inside of a trace, all that `jnp` makes is, of whatever it makes it.
+
+    >>> hanging(lambda seed: {"a": jnp.arange(3) + 1, "b": jnp.arange(3) + seed})
+    {'a': False, 'b': True}
+    """
+    program, shapes = jax.make_jaxpr(function, return_shape=True)(SEED)
+    known = {id(one) for one in program.jaxpr.invars}
+    for equation in program.jaxpr.eqns:
+        if any(id(one) in known for one in equation.invars):
+            known |= {id(one) for one in equation.outvars}
+    return jax.tree.unflatten(jax.tree.structure(shapes), [id(one) in known for one in program.jaxpr.outvars])
 
 
 def _check_traced(build: Callable[[Any], Experiment]) -> None:
     """Refuses an experiment that can't be built with a seed which only the compiled program knows."""
 
-    def init(seed):
+    def both(seed):
         member = build(seed)
-        if _is_any_traced(member.test):
-            raise InputError(
-                "the test examples hang on the seed, expected the same for all members; "
-                "split them with a hyperparameter of another name"
-            )
-        return member.init()
+        return member.test, member.init()
 
     try:
-        jax.eval_shape(init, jax.ShapeDtypeStruct((), jnp.int32))
+        test, _ = hanging(both)
     except (TypeError, jax.errors.JAXTypeError) as error:
         raise InputError(
             f"build can't do with a seed that is traced, expected one that hands hp.seed on to Experiment, or to "
             f"jax.random.key: {str(error).splitlines()[0]}"
         ) from error
+    if any(jax.tree.leaves(test)):
+        raise InputError(
+            "the test examples hang on the seed, expected the same for all members; "
+            "split them with a hyperparameter of another name"
+        )

@@ -8,7 +8,7 @@ import jax
 from lec7.ensemble.members import Ensemble, flat
 from lec7.ensemble.scores import SCORES, finished, score_rows
 from lec7.experiment import Experiment
-from lec7.experiment.evaluation import SNAPSHOTS, kinds
+from lec7.experiment.evaluation import SNAPSHOTS, kinds, snapshot_weights
 from lec7.train import TrainState, make_evaluate_members, together_and_each
 from lec7.train.lanes import length
 from lec7.typing import Metrics
@@ -23,12 +23,16 @@ class Line(NamedTuple):
 
 
 class Group(NamedTuple):
-    """Members that are asked at a time: what they are called together and each, and their variables, stacked."""
+    """Members that are asked at a time: what they are called together and each, their variables, stacked, and weights.
+
+    Those of weight 0 are none: places of snapshots that are not taken yet.
+    """
 
     together: str
     each: list[str]
     parameters: str
     members: Any
+    weights: jax.Array | None = None
 
 
 def report(trained: Experiment | Ensemble, state: TrainState) -> list[Line]:
@@ -45,19 +49,20 @@ def report(trained: Experiment | Ensemble, state: TrainState) -> list[Line]:
     first, chunk, devices = (trained.first, trained.chunk, trained.devices) if many else (trained, 1, ())
     own, of_scores = together_and_each(first.loss, first.how), score_rows(first.how)
 
-    def rows(outputs, batch):
-        return own(outputs, batch), of_scores(outputs, batch) if first.classifies else ({}, {})
+    def rows(outputs, batch, weights):
+        scored = of_scores(outputs, batch, weights) if first.classifies else ({}, {})
+        return own(outputs, batch, weights), scored
 
     measure = jax.jit(make_evaluate_members(trained.model, rows, first.inputs, chunk=chunk, devices=devices))
 
-    def figures(members: Any) -> tuple[Metrics, Metrics]:
-        (joint, each), scored = measure(members, first.test)
+    def figures(members: Any, weights: jax.Array | None) -> tuple[Metrics, Metrics]:
+        (joint, each), scored = measure(members, first.test, weights)
         joint_scores, each_scores = finished(*scored) if first.classifies else scored
         return _in_order(joint | joint_scores), _in_order(each | each_scores)
 
     lines: list[Line] = []
     for group in _groups(trained, state):
-        joint, each = figures(group.members)
+        joint, each = figures(group.members, group.weights)
         if group.together:
             lines.append(Line(group.together, group.parameters, {name: float(value) for name, value in joint.items()}))
         for i, who in enumerate(group.each):
@@ -68,13 +73,15 @@ def report(trained: Experiment | Ensemble, state: TrainState) -> list[Line]:
 def _groups(trained: Experiment | Ensemble, state: TrainState) -> Iterator[Group]:
     found = trained.variables(state)
     snapshots = found.get(SNAPSHOTS)
+    taken = snapshot_weights(state)
     if isinstance(trained, Ensemble):
         names = [f"seed {seed}" for seed in trained.seeds]
         for kind in kinds(state):
             yield Group(f"{len(names)} together", names, kind, trained.pairs(found[kind]))
-        if snapshots is not None:
-            members = flat(snapshots)
-            yield Group(f"{length(members)} together", [], SNAPSHOTS, trained.pairs(members))
+        if snapshots is not None and taken is not None:
+            # Of members with unequal numbers of them, all have as many places as the one with the most.
+            weights = taken[:, : jax.tree.leaves(snapshots)[0].shape[1]].reshape(-1)
+            yield Group(f"{int(weights.sum())} together", [], SNAPSHOTS, trained.pairs(flat(snapshots)), weights)
         return
     for kind in kinds(state):
         yield Group("", [""], kind, jax.tree.map(lambda x: x[None], found[kind]))

@@ -46,8 +46,7 @@ def lanes(
     >>> lanes(lambda x, shared: x + shared, chunk=2)(jnp.arange(5), 10).tolist()
     [10, 11, 12, 13, 14]
     """
-    if chunk is not None and chunk < 1:
-        raise InputError(f"chunk is {chunk}, expected how many run side by side, at least 1")
+    check_chunk(chunk)
 
     def on_one_device(*arguments):
         own, shared = arguments[:mapped], arguments[mapped:]
@@ -65,6 +64,12 @@ def lanes(
         return jax.shard_map(on_one_device, mesh=mesh, in_specs=specs, out_specs=P(AXIS), check_vma=False)(*arguments)
 
     return on_devices
+
+
+def check_chunk(chunk: int | None) -> None:
+    """Refuses a number of lanes side by side that is below 1."""
+    if chunk is not None and chunk < 1:
+        raise InputError(f"chunk is {chunk}, expected how many run side by side, at least 1")
 
 
 def device_per_core() -> None:

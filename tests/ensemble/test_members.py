@@ -12,7 +12,7 @@ import optax
 import pytest
 
 from lec7 import averaging, data, ensemble, experiment, losses, models, optim, schedules
-from lec7.ensemble.members import Ensemble
+from lec7.ensemble.members import Ensemble, hanging
 from lec7.errors import InputError
 from lec7.experiment import Experiment
 from lec7.train.checkpoints import Checkpoints
@@ -261,7 +261,91 @@ class Seedless:
     steps: int = 5
 
 
+def two_answers(hp):
+    """A linear model whose outputs are a dict, on pixels that `jnp` standardises while it is built."""
+    train, test = data.digits()
+    pixels = train.arrays["image"].reshape(-1, 64)
+    mean, std = jnp.mean(pixels, axis=0, keepdims=True), jnp.std(pixels, axis=0, keepdims=True) + 0.1
+
+    def standardised(source):
+        return data.ArraySource(source.arrays | {"image": (source.arrays["image"].reshape(-1, 64) - mean) / std})
+
+    def apply(own, x, **mode):
+        logits = x @ own.params["w"]
+        return {"logits": logits, "twice": 2 * logits}, own.state
+
+    def loss(outputs, batch):
+        return losses.cross_entropy(outputs["logits"], batch) | {"twice": outputs["twice"].sum(-1)}
+
+    return dataclasses.replace(
+        build(dataclasses.replace(hp, steps=5)),
+        model=models.Model(lambda key, x: models.Variables({"w": jax.random.normal(key, (64, 10)) / 8}, {}), apply),
+        loss=loss,
+        optimizer=optim.sgd(0.1),
+        train=standardised(train),
+        test=standardised(test),
+    )
+
+
+@pytest.fixture(scope="module")
+def elsewhere():
+    """Members on one device that is not the first."""
+    many = ensemble.make(two_answers, Hyperparameters(), (0, 3), devices=jax.devices()[5:6])
+    return many, trained(many, many.init())[0]
+
+
+def test_a_single_device_that_is_asked_for_is_used(elsewhere):
+    many, state = elsewhere
+    assert {device for leaf in jax.tree.leaves(state) for device in leaf.devices()} == {jax.devices()[5]}
+    assert many.variables(state)["raw"].params["w"].devices() == {jax.devices()[5]}
+
+
+def test_examples_that_the_device_computes_for_all_members_are_those_of_all(elsewhere):
+    """All that `jnp` makes inside of a trace is traced: that alone does not make it the seed's."""
+    many, _ = elsewhere
+    assert many._source.arrays["image"].shape == many.first.train.arrays["image"].shape == (1437, 64)
+
+
+def test_what_hangs_on_a_seed_is_told_through_all_that_is_made_of_it():
+    def arrays(seed):
+        a, b = jnp.arange(4), jax.random.key(seed)
+        noise = jax.random.normal(b, (4,))
+        return {"a": jnp.sort(a * 2), "b": jax.random.permutation(jax.random.key(0), a), "c": jnp.cumsum(a + noise)}
+
+    assert hanging(arrays) == {"a": False, "b": False, "c": True}
+
+
+def test_outputs_that_are_no_single_array_are_averaged_each(elsewhere):
+    many, state = elsewhere
+    figures, w, test = many.make_evaluation()(state), np.asarray(state.params["w"]), many.test.arrays
+    twice = (2 * np.asarray(test["image"]) @ w.mean(0)).sum(-1)
+    assert figures["test/twice"] == pytest.approx(twice.mean(), rel=1e-4)
+    lines = ensemble.report(many, state)
+    assert [line.who for line in lines] == ["2 together", "seed 0", "seed 3"]
+    assert lines[0].figures == pytest.approx({name: figures[f"test/{name}"] for name in ("loss", "accuracy", "twice")})
+
+
+def test_the_report_leaves_out_snapshots_that_are_not_taken(dealt_out):
+    """Of members that have more and fewer of them, as where steps were skipped."""
+    many, state, _ = dealt_out
+
+    def fewer(node):
+        if not (isinstance(node, averaging.AverageState) and isinstance(node.kept, averaging.Snapshots)):
+            return node
+        return dataclasses.replace(node, kept=node.kept._replace(n=jnp.array([2, 1, 1, 0], jnp.int32)))
+
+    opt_state = jax.tree.map(fewer, state.opt_state, is_leaf=lambda node: isinstance(node, averaging.AverageState))
+    state = state.replace(opt_state=opt_state)
+    line = ensemble.report(many, state)[-1]
+    assert (line.who, line.parameters) == ("4 together", "snapshots")
+    figures = many.make_evaluation()(state)
+    assert line.figures["loss"] == pytest.approx(figures["test_snapshots/loss"], rel=1e-5)
+    assert line.figures["nll"] == pytest.approx(figures["test_snapshots/loss"], rel=1e-5)
+
+
 BAD = {
+    "no devices": ((build, Hyperparameters(), (0, 1), None, ()), "devices are none, expected at least one"),
+    "nobody side by side": ((build, Hyperparameters(), (0, 1), 0), "chunk is 0, expected how many run side by side"),
     "no seeds": ((build, Hyperparameters(), ()), r"seeds are \[\], expected at least one"),
     "a negative seed": ((build, Hyperparameters(), (0, -1)), r"seeds are \[0, -1\], expected .* from 0 to"),
     "no field": ((build, Seedless(), (0, 1)), "expected a dataclass with a field seed"),
