@@ -149,9 +149,10 @@ def test_bytes_become_floats_in_the_unit_interval():
     assert train.image({"image": floats}) is floats
 
 
-def test_the_means_of_an_evaluation_are_summed_in_float32():
-    """The sum of 257 values of 1 is 256 in bfloat16."""
+def test_the_means_of_an_evaluation_are_taken_in_float32():
+    """Of 257 times the same number in bfloat16 it is that number."""
     source = data.ArraySource({"image": np.zeros((257, 1), np.float32)})
     model = Model(lambda key, x: Variables({}, {}), lambda own, x, **mode: (x, own.state))
-    evaluate = train.make_evaluate(model, lambda x, batch: {"loss": jnp.ones(len(x), jnp.bfloat16)})
-    assert float(evaluate(model.init(None, None), source)["loss"]) == 1
+    tenth = jnp.bfloat16(0.1)
+    evaluate = train.make_evaluate(model, lambda x, batch: {"loss": jnp.full(len(x), tenth)})
+    assert float(evaluate(model.init(None, None), source)["loss"]) == float(tenth)
