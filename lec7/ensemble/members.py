@@ -285,11 +285,20 @@ def hanging(function: Callable[[jax.Array], PyTree]) -> PyTree:
     {'a': False, 'b': True}
     """
     program, shapes = jax.make_jaxpr(function, return_shape=True)(SEED)
-    known = {id(one) for one in program.jaxpr.invars}
-    for equation in program.jaxpr.eqns:
-        if any(id(one) in known for one in equation.invars):
-            known |= {id(one) for one in equation.outvars}
-    return jax.tree.unflatten(jax.tree.structure(shapes), [id(one) in known for one in program.jaxpr.outvars])
+    return jax.tree.unflatten(jax.tree.structure(shapes), _reached(program.jaxpr, [True]))
+
+
+def _reached(program: Any, given: list[bool]) -> list[bool]:
+    """Which outputs of a jaxpr hang on the inputs given; of what has a jaxpr inside, `jit` alone is looked into."""
+    known = {id(one) for one, is_given in zip(program.invars, given, strict=True) if is_given}
+    for equation in program.eqns:
+        inputs = [id(one) in known for one in equation.invars]
+        if equation.primitive.name in ("jit", "pjit"):
+            reached = _reached(equation.params["jaxpr"].jaxpr, inputs)
+        else:
+            reached = [any(inputs)] * len(equation.outvars)
+        known |= {id(one) for one, is_reached in zip(equation.outvars, reached, strict=True) if is_reached}
+    return [id(one) in known for one in program.outvars]
 
 
 def _check_traced(build: Callable[[Any], Experiment]) -> None:

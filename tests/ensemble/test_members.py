@@ -310,9 +310,16 @@ def test_what_hangs_on_a_seed_is_told_through_all_that_is_made_of_it():
     def arrays(seed):
         a, b = jnp.arange(4), jax.random.key(seed)
         noise = jax.random.normal(b, (4,))
-        return {"a": jnp.sort(a * 2), "b": jax.random.permutation(jax.random.key(0), a), "c": jnp.cumsum(a + noise)}
+        own, shared = jax.jit(lambda a, noise: (a + noise, a + 1))(a, noise)
+        return {
+            "a": jnp.sort(a * 2),
+            "b": jax.random.permutation(jax.random.key(0), a),
+            "c": jnp.cumsum(a + noise),
+            "own": own,
+            "shared": shared,
+        }
 
-    assert hanging(arrays) == {"a": False, "b": False, "c": True}
+    assert hanging(arrays) == {"a": False, "b": False, "c": True, "own": True, "shared": False}
 
 
 def test_outputs_that_are_no_single_array_are_averaged_each(elsewhere):
