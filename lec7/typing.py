@@ -49,6 +49,7 @@ def wide(dtype: DTypeLike) -> jnp.dtype:
 __all__ = [
     "ArrayLike",
     "Batch",
+    "DTypeLike",
     "Device",
     "Key",
     "Metrics",

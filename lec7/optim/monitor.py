@@ -12,6 +12,7 @@ from lec7.errors import InputError
 from lec7.optim.apply import Applying, apply_gradients
 from lec7.optim.finite import SkipState
 from lec7.optim.leafwise import square, zeros
+from lec7.optim.second_order import Found
 from lec7.schedules import PlateauState
 from lec7.typing import PyTree, wide
 
@@ -96,7 +97,9 @@ def diagnostics(opt_state: PyTree) -> dict[str, jax.Array]:
     """The figures of every `monitor` in an optimizer's state, and what other transforms of lec7 have to tell.
 
     `skip_nonfinite` has `"skipped"`, steps in all, and `"skipped_in_row"`, up to now; `schedules.reduce_on_plateau` has
-    `"plateau_scale"`, which the learning rates in force do not contain.
+    `"plateau_scale"`, which the learning rates in force do not contain. The optimizers of second order have
+    `"step_size"`, the length of the latest step in lengths of its direction, the `"evaluations"` that it took to find,
+    and `"failed_searches"`, those in a row, up to now.
 
     Args:
         opt_state: state of an optimizer, chained and nested in any way.
@@ -109,7 +112,12 @@ def diagnostics(opt_state: PyTree) -> dict[str, jax.Array]:
         _numbered([state.figures for state in tree.nodes(opt_state, MonitorState)])
         | _numbered([{"skipped": s.total, "skipped_in_row": s.in_row} for s in tree.nodes(opt_state, SkipState)])
         | _numbered([{"plateau_scale": state.scale} for state in tree.nodes(opt_state, PlateauState)])
+        | _numbered([_of_search(found) for found in tree.nodes(opt_state, Found)])
     )
+
+
+def _of_search(found: Found) -> dict[str, jax.Array]:
+    return {"step_size": found.step_size, "evaluations": found.evaluations, "failed_searches": found.failures}
 
 
 def _numbered(dicts: list[dict[str, jax.Array]]) -> dict[str, jax.Array]:

@@ -14,6 +14,7 @@ from lec7.optim.adaptive import scale_by_adagrad, scale_by_adam, scale_by_amsgra
 from lec7.optim.decay import decoupled_weight_decay
 from lec7.optim.descent import scale_by_momentum, scale_by_nesterov
 from lec7.optim.learning_rate import scale_by_learning_rate
+from lec7.optim.second_order import bfgs, lbfgs, newton, newton_cg
 from lec7.typing import Scalar, Schedule
 
 Convention = Literal["lecture", "torch", "optax"]
@@ -274,7 +275,21 @@ def nadam(
     return optax.chain(scale_by_nadam(b1, b2, settings["eps"], mu), scale_by_learning_rate(learning_rate))
 
 
-Name = Literal["sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "adamw", "amsgrad", "nadam"]
+Name = Literal[
+    "sgd",
+    "momentum",
+    "nesterov",
+    "adagrad",
+    "rmsprop",
+    "adam",
+    "adamw",
+    "amsgrad",
+    "nadam",
+    "newton",
+    "newton_cg",
+    "bfgs",
+    "lbfgs",
+]
 """What `by_name` knows; as the type of a hyperparameter, its choices on the command line."""
 
 OPTIMIZERS: Mapping[Name, Callable[..., Optimizer]] = {
@@ -288,10 +303,21 @@ OPTIMIZERS: Mapping[Name, Callable[..., Optimizer]] = {
     "amsgrad": amsgrad,
     "nadam": nadam,
 }
+"""The optimizers of first order, from a learning rate."""
+
+SECOND_ORDER: Mapping[Name, Callable[..., Optimizer]] = {
+    "newton": newton,
+    "newton_cg": newton_cg,
+    "bfgs": bfgs,
+    "lbfgs": lbfgs,
+}
+"""The optimizers of second order, which find the length of a step by themselves."""
 
 
 def by_name(name: Name, learning_rate: Rate, **settings: Any) -> Optimizer:
     """An optimizer by its name, for hyperparameters that choose one.
+
+    Those of second order search for the length of each step: the learning rate is not for them.
 
     Raises:
         InputError: there is no such optimizer.
@@ -302,6 +328,8 @@ def by_name(name: Name, learning_rate: Rate, **settings: Any) -> Optimizer:
     ...
     lec7.errors.InputError: no optimizer 'nestrov'; did you mean 'nesterov'?
     """
+    if name in SECOND_ORDER:
+        return SECOND_ORDER[name](**settings)
     if name not in OPTIMIZERS:
-        raise InputError(f"no optimizer {name!r}{nearest(name, list(OPTIMIZERS))}")
+        raise InputError(f"no optimizer {name!r}{nearest(name, [*OPTIMIZERS, *SECOND_ORDER])}")
     return OPTIMIZERS[name](learning_rate, **settings)

@@ -1,0 +1,302 @@
+"""A step along a line: the strong Wolfe conditions by Moré and Thuente's search."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from lec7.optim.second_order.objective import ValueFn
+from lec7.optim.second_order.told import Told
+from lec7.optim.second_order.vectors import dot, plus, times, where
+from lec7.ranges import INSIDE, check
+from lec7.typing import Params, PyTree, Scalar, wide
+
+MOST_EVALUATIONS = 30
+"""Points that one search looks at, at most."""
+LARGEST = 1e10
+"""Steps end here, in lengths of the direction."""
+
+
+class Outcome(Told):
+    """How a search for a step ended."""
+
+    NONE = 0, "No step was taken yet."
+    WOLFE = 1, "The step satisfies the strong Wolfe conditions."
+    LOWER = 2, "The step lowers the value enough; its slope was not asked for, or none was found that is small enough."
+    FALLING = 3, "The value falls without end along the direction."
+    NO_STEP = 4, "No step along the direction lowers the value, and the parameters stay."
+    NOT_FINITE = 5, "The value or the gradient is NaN or infinite, and the parameters stay."
+
+
+class Found(NamedTuple):
+    """The latest step, and what is known of the point that it leads to.
+
+    Attributes:
+        step: what is added to the parameters, shaped as they are.
+        value: of the objective after the step, shape ().
+        grad: gradient after the step, shaped as the parameters.
+        step_size: the step's length in lengths of the direction, shape ().
+        outcome: an `Outcome`, int32 [].
+        failures: steps in a row that led nowhere, int32 [].
+        evaluations: of value and gradient, for this step, int32 [].
+        products: of the curvature with a vector, for this step, int32 [].
+    """
+
+    step: PyTree
+    value: jax.Array
+    grad: PyTree
+    step_size: jax.Array
+    outcome: jax.Array
+    failures: jax.Array
+    evaluations: jax.Array
+    products: jax.Array
+
+
+def nothing_found(params: Params) -> Found:
+    """Before the first step.
+
+    >>> Outcome(int(nothing_found(jnp.ones(2)).outcome)).sentence
+    'No step was taken yet.'
+    """
+
+    def zeros():
+        return jax.tree.map(jnp.zeros_like, params)
+
+    dtype = dot(params, params).dtype
+    counts = [jnp.zeros((), jnp.int32) for _ in range(4)]
+    return Found(zeros(), jnp.full((), jnp.inf, dtype), zeros(), jnp.zeros((), dtype), *counts)
+
+
+class _Point(NamedTuple):
+    """A step size, and value and slope there."""
+
+    a: jax.Array
+    f: jax.Array
+    d: jax.Array
+
+
+class _Search(NamedTuple):
+    """Where a search stands.
+
+    `best` is the lowest point up to now and `other` the far end of the interval around a minimum, once there is one
+    (`bracketed`); the next trial is at `a`, in [`low`, `high`]; `widths` are the interval's, latest first; `limit` is
+    the first step that is too far, where the function is not finite; `shifted` tells that no trial has satisfied the
+    sufficient decrease with a rising slope yet; `there` has the objective's value and gradient at `best`.
+    """
+
+    a: jax.Array
+    best: _Point
+    other: _Point
+    bracketed: jax.Array
+    shifted: jax.Array
+    low: jax.Array
+    high: jax.Array
+    widths: tuple[jax.Array, jax.Array]
+    limit: jax.Array
+    there: tuple[jax.Array, PyTree]
+    outcome: jax.Array
+    evaluations: jax.Array
+
+
+def line_search(
+    value_fn: ValueFn,
+    params: Params,
+    value: jax.Array,
+    grad: PyTree,
+    direction: PyTree,
+    c1: Scalar = 1e-4,
+    c2: Scalar = 0.9,
+) -> Found:
+    r"""A step `a * p` from `x` along a direction `p` after which value and slope are small enough.
+
+        f(x + a p) <= f(x) + c1 a g·p         sufficient decrease
+        |g(x + a p)·p| <= c2 |g·p|            strong Wolfe condition on the slope
+
+    Near a minimum two values differ by less than their rounding, though gradients still tell them apart. There the
+    value is replaced by `f(x) + a (g·p + g(x + a p)·p) / 2`, the area under the slopes, which makes of the first
+    condition Hager and Zhang's approximate one, `g(x + a p)·p <= (2 c1 - 1) g·p`. A trial with a NaN or an infinity
+    counts as too far.
+
+    Source: Moré and Thuente, "Line search algorithms with guaranteed sufficient decrease", 1994 (as in MINPACK-2's
+    dcsrch); Hager and Zhang, "A new conjugate gradient method with guaranteed descent", 2005.
+
+    Args:
+        value_fn: from parameters to a value of shape (); it is traced once.
+        params: `x`, where the line starts.
+        value: `f(x)`, shape ().
+        grad: `g`, the gradient there, shaped as `params`.
+        direction: `p`, shaped as `params`, with `g·p < 0`; its own length is the first step.
+        c1: part of the decrease that the slope promises which a step must bring.
+        c2: part of the slope that may be left.
+
+    Returns:
+        The step with value and gradient after it. Where no step was found it is 0, and `outcome` says why.
+
+    >>> f = lambda x: jnp.sum((x - 3.0) ** 2)
+    >>> x = jnp.zeros(2)
+    >>> found = line_search(f, x, f(x), jax.grad(f)(x), jnp.array([6.0, 6.0]))
+    >>> (x + found.step).round(2).tolist(), found.evaluations.tolist(), Outcome(int(found.outcome)).name
+    ([3.0, 3.0], 2, 'WOLFE')
+    """
+    check("c1", c1, INSIDE, "the part of the promised decrease that is asked for, such as 1e-4")
+    check("c2", c2, INSIDE, "the part of the slope that may be left, such as 0.9")
+    value = jnp.asarray(value, wide(jnp.result_type(value)))
+    slope = dot(grad, direction).astype(value.dtype)
+    start = _Point(jnp.zeros_like(value), value, slope)
+    evaluate = jax.value_and_grad(value_fn)
+
+    def body(s: _Search) -> _Search:
+        f, g = evaluate(plus(params, s.a, direction))
+        f, d = f.astype(value.dtype), dot(g, direction).astype(value.dtype)
+        t = _Point(s.a, area_under_slopes(value, f, s.a * slope, s.a * d), d)
+        lower = t.f <= value + c1 * t.a * slope
+        wolfe = lower & (jnp.abs(t.d) <= -c2 * slope)
+        falling = (f == -jnp.inf) | (lower & (t.d <= c1 * slope) & (t.a >= LARGEST))
+
+        finite = jnp.isfinite(t.f) & jnp.isfinite(t.d)
+        s = _choose(finite, _narrowed(s, t, lower, c1 * slope), _nearer(s, t))
+        lowest = wolfe | (finite & (s.best.a == t.a))
+        best = _choose(wolfe, t, s.best)
+        outcome = jnp.select(
+            [wolfe, falling, _is_spent(s) & (best.a > 0), _is_spent(s)],
+            [Outcome.WOLFE, Outcome.FALLING, Outcome.LOWER, Outcome.NO_STEP],
+            Outcome.NONE,
+        )
+        there = (jnp.where(lowest, f, s.there[0]), where(lowest, g, s.there[1]))
+        return s._replace(best=best, there=there, outcome=outcome.astype(jnp.int32))
+
+    outcome = jnp.select(
+        [~jnp.isfinite(value) | ~jnp.isfinite(slope), slope >= 0],
+        [Outcome.NOT_FINITE, Outcome.NO_STEP],
+        Outcome.NONE,
+    )
+    one, inf = jnp.ones_like(value), jnp.full_like(value, jnp.inf)
+    first = _Search(
+        a=one,
+        best=start,
+        other=start,
+        bracketed=one < 0,
+        shifted=one > 0,
+        low=0 * one,
+        high=5 * one,
+        widths=(inf, inf),
+        limit=inf,
+        there=(value, grad),
+        outcome=outcome.astype(jnp.int32),
+        evaluations=jnp.zeros((), jnp.int32),
+    )
+    last = lax.while_loop(lambda s: s.outcome == Outcome.NONE, body, first)
+    return Found(
+        step=where(last.best.a > 0, times(last.best.a, direction), jax.tree.map(jnp.zeros_like, params)),
+        value=last.there[0],
+        grad=last.there[1],
+        step_size=last.best.a,
+        outcome=last.outcome,
+        failures=(last.best.a == 0).astype(jnp.int32),
+        evaluations=last.evaluations,
+        products=jnp.zeros((), jnp.int32),
+    )
+
+
+def area_under_slopes(value: jax.Array, f: jax.Array, d0: jax.Array, d1: jax.Array) -> jax.Array:
+    """The value `f` at the end of a step, or, where rounding hides how it differs from that at the start, an estimate.
+
+    `d0` and `d1` are the slopes at start and end, times the step's length.
+    """
+    noise = jnp.finfo(value.dtype).eps ** (2 / 3) * jnp.abs(value)
+    return jnp.where(jnp.abs(f - value) <= noise, value + (d0 + d1) / 2, f)
+
+
+def _is_spent(s: _Search) -> jax.Array:
+    """Whether nothing is left to try: the interval is as narrow as its ends are exact, or the trials are used up."""
+    narrow = jnp.abs(s.other.a - s.best.a) <= jnp.finfo(s.a.dtype).eps ** (1 / 3) * s.high
+    nowhere = jnp.where(s.bracketed, narrow | (s.a <= s.low) | (s.a >= s.high), s.a <= s.best.a)
+    return nowhere | (s.evaluations >= MOST_EVALUATIONS)
+
+
+def _nearer(s: _Search, t: _Point) -> _Search:
+    """After a trial that is not finite, which tells how far one may go and nothing else: a tenth as far."""
+    a = s.best.a + 0.1 * (t.a - s.best.a)
+    low = jnp.where(s.bracketed, s.low, a + 1.1 * (a - s.best.a))
+    high = jnp.where(s.bracketed, s.high, a + 4 * (a - s.best.a))
+    return s._replace(a=a, low=low, high=high, limit=t.a, evaluations=s.evaluations + 1)
+
+
+def _narrowed(s: _Search, t: _Point, lower: jax.Array, enough: jax.Array) -> _Search:
+    """After a trial at a point: the interval with the point in it, and where to try next (MINPACK-2's dcsrch).
+
+    `lower` is whether the decrease was sufficient, and `enough` the slope of what is sufficient.
+    """
+    shifted = s.shifted & ~(lower & (t.d >= 0))
+    # As long as no point with a rising slope is known, of the function less the decrease that is asked for.
+    shift = jnp.where(shifted & (t.f <= s.best.f) & ~lower, enough, 0)
+    x, y, moved = (point._replace(f=point.f - point.a * shift, d=point.d - shift) for point in (s.best, s.other, t))
+    higher, turned = moved.f > x.f, moved.d * x.d < 0
+    a = _interpolated(s, x, y, moved)
+    bracketed = s.bracketed | higher | turned
+    best, other = _choose(higher, s.best, t), _choose(higher, t, _choose(turned, s.best, s.other))
+
+    width = jnp.abs(other.a - best.a)
+    # Two trials that left more than two thirds of the interval are followed by one in its middle.
+    a = jnp.where(bracketed & (width >= 0.66 * s.widths[1]), best.a + 0.5 * (other.a - best.a), a)
+    a = jnp.clip(jnp.where(a >= s.limit, 0.5 * (best.a + s.limit), a), 0, LARGEST)
+    return s._replace(
+        a=a,
+        best=best,
+        other=other,
+        bracketed=bracketed,
+        shifted=shifted,
+        low=jnp.where(bracketed, jnp.minimum(best.a, other.a), a + 1.1 * (a - best.a)),
+        high=jnp.where(bracketed, jnp.maximum(best.a, other.a), a + 4 * (a - best.a)),
+        widths=_choose(bracketed, (width, s.widths[0]), s.widths),
+        evaluations=s.evaluations + 1,
+    )
+
+
+def _interpolated(s: _Search, x: _Point, y: _Point, t: _Point) -> jax.Array:
+    """A minimum of cubics and parabolas through the best point x, the far end y and a trial t (MINPACK-2's dcstep)."""
+    higher, turned, flatter = t.f > x.f, t.d * x.d < 0, jnp.abs(t.d) < jnp.abs(x.d)
+    # The cubic, from that of two points which it is more safely measured from.
+    u = _choose(higher, x, t)
+    v = _choose(higher, t, _choose(turned | flatter, x, y))
+    cubic, forward = _cubic(u, v)
+    secant = t.a + t.d / (t.d - x.d) * (x.a - t.a)
+    parabola = x.a + x.d / ((x.f - t.f) / (t.a - x.a) + x.d) / 2 * (t.a - x.a)
+    onward = jnp.where(t.a > x.a, s.high, s.low)
+
+    def closer(p, q, to):
+        return jnp.where(jnp.abs(p - to) < jnp.abs(q - to), p, q)
+
+    # 1. A higher value: a minimum lies between, nearer to x.
+    nearer = jnp.abs(cubic - x.a) < jnp.abs(parabola - x.a)
+    between = jnp.where(nearer, cubic, cubic + (parabola - cubic) / 2)
+    # 2. A lower value and a slope of the other sign: a minimum lies between, nearer to t.
+    between_turned = jnp.where(jnp.abs(cubic - t.a) > jnp.abs(secant - t.a), cubic, secant)
+    # 3. A lower value and a slope that is less steep: on, as far as the cubic or the secant says.
+    ahead = jnp.where(forward, cubic, onward)
+    most = t.a + 0.66 * (y.a - t.a)
+    inside = closer(ahead, secant, t.a)
+    inside = jnp.where(t.a > x.a, jnp.minimum(most, inside), jnp.maximum(most, inside))
+    farther = jnp.where(jnp.abs(ahead - t.a) > jnp.abs(secant - t.a), ahead, secant)
+    on = jnp.where(s.bracketed, inside, jnp.clip(farther, s.low, s.high))
+    # 4. A lower value and a slope as steep: to the minimum of the interval, or as far on as one may.
+    far = jnp.where(s.bracketed, cubic, onward)
+    return jnp.where(higher, between, jnp.where(turned, between_turned, jnp.where(flatter, on, far)))
+
+
+def _cubic(u: _Point, v: _Point) -> tuple[jax.Array, jax.Array]:
+    """Where the cubic through two points with their slopes is lowest, and whether that is on v's side of u.
+
+    Without a minimum it is where the cubic is flattest.
+    """
+    theta = 3 * (u.f - v.f) / (v.a - u.a) + u.d + v.d
+    scale = jnp.maximum(jnp.abs(theta), jnp.maximum(jnp.abs(u.d), jnp.abs(v.d)))
+    root = (theta / scale) ** 2 - (u.d / scale) * (v.d / scale)
+    gamma = jnp.where(v.a < u.a, -1, 1) * scale * jnp.sqrt(jnp.maximum(root, 0))
+    r = (gamma - u.d + theta) / (gamma - u.d + gamma + v.d)
+    return u.a + r * (v.a - u.a), (r < 0) & (gamma != 0)
+
+
+def _choose(condition: jax.Array, a: Any, b: Any) -> Any:
+    return jax.tree.map(lambda a, b: jnp.where(condition, a, b), a, b)
