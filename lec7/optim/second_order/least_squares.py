@@ -49,7 +49,7 @@ def gauss_newton(residuals: Residuals) -> optax.GradientTransformationExtraArgs:
         residuals: from parameters to arrays of any shapes; the objective is `half_square(residuals)`.
 
     Raises:
-        InputError: from `init`, where a matrix would take more than 8 GB; in `update`, see `line_search`.
+        InputError: from `init`, where a matrix would take more than 8 GB; in `update`, what a search can't be made of.
 
     >>> from lec7 import optim
     >>> r = lambda x: jnp.array([10 * (x[1] - x[0] ** 2), 1 - x[0]])

@@ -151,10 +151,9 @@ def line_search(
         f, d = f.astype(value.dtype), dot(g, direction).astype(value.dtype)
         t = _Point(s.a, area_under_slopes(value, f, s.a * slope, s.a * d), d)
         lower = t.f <= value + c1 * t.a * slope
-        wolfe = lower & (jnp.abs(t.d) <= -c2 * slope)
-        falling = (f == -jnp.inf) | (lower & (t.d <= c1 * slope) & (t.a >= LARGEST))
-
         finite = jnp.isfinite(t.f) & jnp.isfinite(t.d)
+        wolfe = finite & lower & (jnp.abs(t.d) <= -c2 * slope)
+        falling = (f == -jnp.inf) | (lower & (t.d <= c1 * slope) & (t.a >= LARGEST))
         s = _choose(finite, _narrowed(s, t, lower, c1 * slope), _nearer(s, t))
         lowest = wolfe | (finite & (s.best.a == t.a))
         best = _choose(wolfe, t, s.best)

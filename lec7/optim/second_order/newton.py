@@ -73,8 +73,9 @@ def newton_cg(forcing: Scalar = 0.1, most_products: int | jax.Array = 200) -> op
 
     `H z = -g` is solved until `|H z + g| <= min(forcing, sqrt(|g|)) |g|`, so that far from the minimum few products are
     spent, and near it steps become Newton's. Where the curvature along a conjugate direction is negative, the solution
-    ends with a part along it, as long as if the curvature were positive, but no longer than all before: that leads down,
-    and away from a saddle. A product costs one to two gradients. The length of the step is found by `line_search`.
+    ends with a part along it, as long as if the curvature were positive, but no longer than all before: that leads
+    down, and away from a saddle. A product costs one to two gradients. The length of the step is found by
+    `line_search`.
 
     Source: Dembo and Steihaug, "Truncated-Newton algorithms for large-scale unconstrained optimization", 1983;
     Nocedal and Wright, "Numerical Optimization", 2006, algorithm 7.1.
@@ -84,7 +85,7 @@ def newton_cg(forcing: Scalar = 0.1, most_products: int | jax.Array = 200) -> op
         most_products: products of a step at most.
 
     Raises:
-        InputError: a number is out of range; in `update`, see `line_search`.
+        InputError: a number is out of range; in `update`, what a search can't be made of.
 
     >>> from lec7 import optim
     >>> f = lambda x: (1 - x[0]) ** 2 + 100 * (x[1] - x[0] ** 2) ** 2
