@@ -1,6 +1,7 @@
 """Numbers that people give: checked where they are known, turned into arrays whether or not."""
 
 import math
+import numbers
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -48,6 +49,8 @@ def number(name: str, given: Scalar, within: Range, meaning: str) -> jax.Array:
 
 def check(name: str, given: Scalar, within: Range, meaning: str) -> None:
     """Refuses what is no single number, or is known and out of range."""
+    if not isinstance(given, numbers.Real) and not hasattr(given, "shape"):
+        raise InputError(f"{name} is {given!r}, expected {within.words}; give {meaning}")
     if jnp.shape(given):
         raise InputError(
             f"{name} has shape {jnp.shape(given)}, expected a single number; "

@@ -12,11 +12,12 @@ They see `params + updates`, leave the updates as they are, and keep the average
 0.9
 """
 
-from lec7.averaging.average import Average, AverageState, average
+from lec7.averaging.average import Average, AverageState, Due, average
 from lec7.averaging.ema import Ema, ema
 from lec7.averaging.find import (
     averaged_params,
     averages,
+    begun,
     names,
     put_in,
     snapshot_members,
@@ -30,6 +31,7 @@ from lec7.averaging.rings import Latest, Snapshots, lawa, snapshots
 __all__ = [
     "Average",
     "AverageState",
+    "Due",
     "Ema",
     "Latest",
     "Mean",
@@ -38,6 +40,7 @@ __all__ = [
     "average",
     "averaged_params",
     "averages",
+    "begun",
     "ema",
     "lawa",
     "names",

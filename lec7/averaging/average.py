@@ -1,20 +1,30 @@
 """How a rule for averaging becomes a gradient transformation that goes last in a chain."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any, Protocol, runtime_checkable
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
 import optax
 from jax import lax
+from jax.typing import DTypeLike
 
 from lec7.errors import InputError
 from lec7.ranges import WHOLE_FROM_ONE, check
 from lec7.typing import Params, PyTree, is_traced
 
-Due = Callable[[jax.Array], jax.Array]
-"""From the number of steps taken, this one included, to whether the parameters after it are looked at."""
+
+class Due(NamedTuple):
+    """Which steps are looked at, as numbers of steps taken, the step at hand included.
+
+    Attributes:
+        first: the first of them, int32 of shape ().
+        later: from a number, not below that, to whether it is one of them.
+    """
+
+    first: int | jax.Array
+    later: Callable[[jax.Array], jax.Array]
 
 
 @runtime_checkable
@@ -29,10 +39,11 @@ class Average(Protocol):
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class AverageState:
-    """Steps seen (int32 array of shape ()), what the rule keeps, and the name that it is found by."""
+    """Steps seen, the first one that is looked at (int32 arrays of shape ()), what the rule keeps, and its name."""
 
     has_own_dtype = True  # `optim.mixed_precision` leaves it alone
     t: jax.Array
+    first: jax.Array
     kept: Any
     name: str = field(metadata={"static": True})
 
@@ -51,7 +62,7 @@ def average(
             `averaged_params`, see `Average`.
         observe: from what is kept, the parameters after the update, and the number of steps taken, this one
             included, to what is kept.
-        due: which steps are looked at; by default all.
+        due: which steps are looked at, see `Due`; by default all.
 
     Raises:
         InputError: the name is empty, or has a slash in it.
@@ -72,7 +83,8 @@ def average(
         raise InputError(f"name is {name!r}, expected one without a slash, which in figures ends it: test_{name}/loss")
 
     def start(params) -> Any:
-        return AverageState(jnp.zeros((), jnp.int32), init(params), name)
+        first = jnp.array(1 if due is None else due.first, jnp.int32)
+        return AverageState(jnp.zeros((), jnp.int32), first, init(params), name)
 
     def update(updates, state, params=None, **extra) -> Any:
         if params is None:
@@ -84,8 +96,10 @@ def average(
         def seen():
             return observe(state.kept, new, t)
 
-        kept = seen() if due is None else lax.cond(due(t), seen, lambda: state.kept)
-        return updates, AverageState(t, kept, name)
+        if due is None:
+            return updates, replace(state, t=t, kept=seen())
+        looked_at = (t >= state.first) & due.later(t)
+        return updates, replace(state, t=t, kept=lax.cond(looked_at, seen, lambda: state.kept))
 
     return optax.GradientTransformationExtraArgs(start, update)
 
@@ -112,7 +126,15 @@ def interval(name: str, given: int | jax.Array, meaning: str) -> jax.Array:
 def every_so_often(every: int | jax.Array) -> Due | None:
     """The steps that are multiples of `every`; None, which is all of them, where that is known to be 1."""
     steps = interval("every", every, "the number of steps from one that is averaged to the next")
-    return None if not is_traced(every) and every == 1 else lambda t: t % steps == 0
+    return None if not is_traced(every) and every == 1 else Due(steps, lambda t: t % steps == 0)
+
+
+def check_dtype(dtype: DTypeLike | None) -> None:
+    """Refuses to keep an average in what has no fractions."""
+    if dtype is not None and not jnp.issubdtype(dtype, jnp.inexact):
+        raise InputError(
+            f"dtype is {jnp.dtype(dtype)}, expected a floating one such as jnp.float32; None is the default's"
+        )
 
 
 def where_kept(

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import optax
 from jax.typing import DTypeLike
 
-from lec7.averaging.average import average, every_so_often, where_kept
+from lec7.averaging.average import average, check_dtype, every_so_often, where_kept
 from lec7.ranges import DECAY, FROM_ONE, number
 from lec7.typing import Params, PyTree, Scalar, Schedule, wide
 
@@ -67,6 +67,7 @@ def ema(
     0.8474
     """
     known = decay if callable(decay) else number("decay", decay, DECAY, "the part of the average that a step keeps")
+    check_dtype(dtype)
     cap = None if warmup is None else number("warmup", warmup, FROM_ONE, "the denominator at the start, such as 10")
 
     def init(params):

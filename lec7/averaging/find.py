@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
+import numpy as np
 import optax
 
 from lec7 import tree
@@ -41,15 +42,19 @@ def averaged_params(opt_state: PyTree, params: Params, name: str | None = None) 
     lec7.errors.InputError: the optimizer state holds 2 averages of the parameters, expected one; say which: 'fast', ...
     """
     known = names(opt_state)
+    if not known:
+        what = "end the chain with one of lec7.averaging, as in optax.chain(optimizer, averaging.ema(0.999))"
+        if snapshots_in(opt_state):
+            what = f"snapshots are no average, averaging.snapshot_members gives them; for an average {what}"
+        wanted = "one" if name is None else repr(name)
+        raise InputError(f"the optimizer state holds 0 averages of the parameters, expected {wanted}; {what}")
+    if name is None and len(known) != 1:
+        which = ", ".join(map(repr, known))
+        raise InputError(
+            f"the optimizer state holds {len(known)} averages of the parameters, expected one; say which: {which}"
+        )
     if name is not None and name not in known:
         raise InputError(f"the optimizer state holds no average {name!r}{nearest(name, known)}; it has {known}")
-    if name is None and len(known) != 1:
-        what = (
-            f"say which: {', '.join(map(repr, known))}"
-            if known
-            else "end the chain with one of lec7.averaging, as in optax.chain(optimizer, averaging.ema(0.999))"
-        )
-        raise InputError(f"the optimizer state holds {len(known)} averages of the parameters, expected one; {what}")
     return averages(opt_state, params)[name or known[0]]
 
 
@@ -76,7 +81,7 @@ def names(opt_state: PyTree) -> list[str]:
     Raises:
         InputError: an average stands behind a transform that holds steps back (`optim.accumulate`,
             `optim.skip_nonfinite`, `optax.MultiSteps`, ...) in one chain, where it can't know of the steps that don't
-            count. It belongs inside.
+            count, and belongs inside; or ahead of one that changes the updates which it has seen: it belongs last.
 
     >>> import jax.numpy as jnp
     >>> from lec7 import averaging
@@ -84,6 +89,34 @@ def names(opt_state: PyTree) -> list[str]:
     ['ema', 'lawa']
     """
     return list(dict.fromkeys(state.name for state in _states(opt_state, Average)))
+
+
+def begun(opt_state: PyTree, more: int = 0) -> dict[str, bool]:
+    """Which averages, and snapshots, have looked at parameters by now, or will have after more steps, by name.
+
+    What has not stands for nothing yet: `averaged_params` are the parameters themselves. Of many runs an average has
+    begun if it has in each, and snapshots if they have in one. It is read from the device.
+
+    Args:
+        opt_state: state of an optimizer, chained and nested in any way, of one run or of many along an axis.
+        more: a number of steps, of which none is held back.
+
+    Raises:
+        InputError: see `names`.
+
+    >>> import jax.numpy as jnp
+    >>> from lec7 import averaging
+    >>> state = optax.chain(averaging.ema(0.9), averaging.swa(100), averaging.snapshots(3, 500)).init(jnp.array(1.0))
+    >>> begun(state), begun(state, more=100)
+    ({'ema': False, 'swa': False, 'snapshots': False}, {'ema': True, 'swa': True, 'snapshots': False})
+    """
+    found: dict[str, Any] = {}
+    of_runs = {}
+    for state in _states(opt_state, object):
+        t, first = jax.device_get((state.t, state.first))
+        found[state.name] = found.get(state.name, False) | (t + more >= first)
+        of_runs[state.name] = np.any if isinstance(state.kept, Snapshots) else np.all
+    return {name: bool(of_runs[name](runs)) for name, runs in found.items()}
 
 
 def snapshots_in(opt_state: PyTree) -> Snapshots | None:
@@ -166,6 +199,7 @@ def put_in(opt_state: PyTree, averages: Sequence[AverageState]) -> PyTree:
 def _states(opt_state: PyTree, kind: Any) -> list[AverageState]:
     """The states of those averages that keep what is of a kind, in order."""
     _check_places(opt_state)
+    _check_last(opt_state)
     return [state for state in tree.nodes(opt_state, AverageState) if isinstance(state.kept, kind)]
 
 
@@ -198,11 +232,11 @@ HOLDING_BACK: Any = (HoldingBack, optax.MultiStepsState, optax.ApplyIfFiniteStat
 
 
 def _check_places(node: PyTree, chain: bool = True) -> None:
-    """Refuses an average beside a transform that holds steps back, in the states of one chain, named or not."""
+    """Refuses averages beside a transform that holds steps back, or ahead of one, in one chain, named or not."""
     if isinstance(node, AverageState):
         return
     parts = tree.children(node)
-    if chain and type(node) in (tuple, OrderedDict):
+    if chain and _is_chain(node):
         for part, other in itertools.permutations(parts, 2):
             if (holding := tree.nodes(part, HOLDING_BACK)) and (states := tree.nodes(other, AverageState)):
                 holder = type(holding[0]).__name__.removesuffix("State")
@@ -212,3 +246,31 @@ def _check_places(node: PyTree, chain: bool = True) -> None:
                 )
     for part in parts:
         _check_places(part, chain=not getattr(node, "beside_each_other", False))
+
+
+def _check_last(node: PyTree, seen: str | None = None, chain: bool = True) -> str | None:
+    """The average that has seen the updates once they are through; refuses what would change them after that.
+
+    Args:
+        node: the state of a transform.
+        seen: the average that has seen the updates on their way to it.
+        chain: whether a tuple is that of a chain.
+    """
+    if isinstance(node, AverageState):
+        return node.name
+    if chain and _is_chain(node):
+        for part in tree.children(node):
+            seen = _check_last(part, seen)
+        return seen
+    inside = [part for part in tree.children(node) if tree.nodes(part, AverageState)]
+    if seen is not None and not inside:
+        raise InputError(
+            f"the average {seen!r} stands in a chain ahead of a transform ({type(node).__name__}), which may change "
+            "the updates that it has seen; put it last: optax.chain(optimizer, averaging.ema(0.999))"
+        )
+    beside = getattr(node, "beside_each_other", False)
+    return next(filter(None, [_check_last(part, seen, chain=not beside) for part in inside]), None)
+
+
+def _is_chain(node: PyTree) -> bool:
+    return type(node) in (tuple, OrderedDict)

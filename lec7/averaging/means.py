@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import optax
 from jax.typing import DTypeLike
 
-from lec7.averaging.average import average, interval, where_kept
+from lec7.averaging.average import Due, average, check_dtype, interval, where_kept
 from lec7.ranges import WHOLE, check
 from lec7.typing import Params, PyTree, wide
 
@@ -85,11 +85,12 @@ def swa(
     check("start", start, WHOLE, "the number of steps after which the first parameters count")
     first = jnp.asarray(start, jnp.int32)
     steps = interval("every", every, "the number of steps from one that counts to the next")
-    return average(name, *_mean(dtype), due=lambda t: (t >= first) & ((t - first) % steps == 0))
+    return average(name, *_mean(dtype), due=Due(jnp.where(first > 0, first, steps), lambda t: (t - first) % steps == 0))
 
 
 def _mean(dtype: DTypeLike | None):
     """The rule: how it begins, and how it goes on."""
+    check_dtype(dtype)
 
     def init(params):
         return Mean(jnp.zeros((), jnp.int32), jax.tree.map(lambda x: jnp.zeros_like(x, dtype or wide(x.dtype)), params))

@@ -10,7 +10,7 @@ from jax import lax
 from jax.typing import DTypeLike
 
 from lec7 import tree
-from lec7.averaging.average import AverageState, average, check_single, interval, where_kept
+from lec7.averaging.average import AverageState, average, check_dtype, check_single, interval, where_kept
 from lec7.errors import InputError
 from lec7.ranges import Range, check
 from lec7.typing import Params, PyTree, Scalar, is_traced, wide
@@ -90,6 +90,7 @@ def power_ema(
         check(f"lengths[{number}]", length, LENGTH, MEANING)
     if not any(map(is_traced, lengths)) and lengths[0] >= lengths[1]:
         raise InputError(f"lengths are {lengths}, expected the shorter first, such as (0.05, 0.10)")
+    check_dtype(dtype)
     gamma = _gamma(jnp.stack([jnp.asarray(length, float) for length in lengths]))
     steps = interval("every", every, "the number of steps from one snapshot to the next")
 

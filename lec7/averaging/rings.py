@@ -8,7 +8,7 @@ import optax
 from jax.typing import DTypeLike
 
 from lec7 import schedules
-from lec7.averaging.average import average, every_so_often, where_kept
+from lec7.averaging.average import Due, average, check_dtype, every_so_often, where_kept
 from lec7.errors import InputError
 from lec7.ranges import WHOLE, check
 from lec7.typing import Params, PyTree, Scalar, wide
@@ -117,20 +117,22 @@ def snapshots(
     """
     check("start", start, WHOLE, "the number of steps ahead of the first cycle")
     first = jnp.asarray(start, jnp.int32)
-    schedules.cycle(0, period, growth)  # refuses what is out of range
+    length = schedules.cycle(0, period, growth).length  # refuses what is out of range
 
     def ends(t):
         """Whether step t, the next one, is the first of a cycle and not of the first."""
         n, begin, _ = schedules.cycle(t - first, period, growth)
         return (n > 0) & (t - first - begin < 1)
 
-    return average(name, *_ring(Snapshots, k, dtype), due=ends)
+    first_end = first + jnp.ceil(jnp.minimum(length, 2.0**30)).astype(jnp.int32)
+    return average(name, *_ring(Snapshots, k, dtype), due=Due(first_end, ends))
 
 
 def _ring(kind: type[Latest] | type[Snapshots], k: int, dtype: DTypeLike | None):
     """The rule: how it begins, and how it goes on."""
     if isinstance(k, bool) or not isinstance(k, int) or k < 1:
         raise InputError(f"k is {k!r}, expected how many of the latest parameters to keep: an int of at least 1")
+    check_dtype(dtype)
 
     def init(params):
         # Copies, and not zeros: they are laid out over devices as the parameters are.

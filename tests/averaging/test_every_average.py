@@ -121,6 +121,33 @@ def test_updates_go_through_untouched_and_parameters_are_needed(name):
         tx.update(g, tx.init(x))
 
 
+@pytest.mark.parametrize("name", SIMPLE)
+def test_it_has_begun_once_it_has_looked_at_parameters(name):
+    """They change with each step, so that it shows in what is kept; and it is known before."""
+    tx = SIMPLE[name]()
+    state = start = tx.init(jnp.zeros(2))
+    step = jax.jit(tx.update)
+    foretold = [averaging.begun(state, more=t) for t in range(30)]
+    for t in range(30):
+        changed = any((a != b).any() for a, b in zip(*map(jax.tree.leaves, (state.kept, start.kept)), strict=True))
+        assert averaging.begun(state) == foretold[t] == {state.name: changed}
+        _, state = step(jnp.ones(2), state, jnp.full(2, t + 1.0))
+    assert changed
+
+
+@pytest.mark.parametrize("period", [0.3, 1, 1.1, 5.5, 7])
+def test_snapshots_begin_with_the_end_of_the_first_cycle(period):
+    tx = averaging.snapshots(2, period, growth=1.3, start=2)
+
+    def step(state, _):
+        _, state = tx.update(jnp.ones(2), state, jnp.ones(2))
+        return state, state.kept.n
+
+    start = tx.init(jnp.ones(2))
+    _, taken = jax.lax.scan(step, start, length=12)
+    assert int(start.first) == 1 + np.argmax(taken > 0) == 2 + np.ceil(period)
+
+
 @pytest.mark.parametrize("name", CASES)
 def test_before_the_first_step_the_average_is_the_parameters(name, same):
     x = params(jnp.float32)
@@ -181,6 +208,8 @@ def test_sums_are_kept_in_float32_or_wider_and_parameters_as_they_are(name):
 )
 def test_what_it_is_kept_in_is_a_choice(make):
     assert dtypes(make(dtype=jnp.float16), params(jnp.float32)) == {"float16"}
+    with pytest.raises(InputError, match="dtype is int64, expected a floating one such as"):
+        make(dtype=int)
 
 
 def test_an_average_in_float32_of_bfloat16_parameters_keeps_what_they_are_too_coarse_for():
@@ -259,7 +288,7 @@ def test_a_step_that_is_held_back_does_not_count(name, holding):
 
 
 BAD = {
-    "decay": (lambda value: averaging.ema(value), [-0.1, 1.0, 1.5, float("nan")]),
+    "decay": (lambda value: averaging.ema(value), [-0.1, 1.0, 1.5, float("nan"), None, "0.9"]),
     "warmup": (lambda value: averaging.ema(0.9, warmup=value), [0.5, float("inf")]),
     "every": (lambda value: averaging.ema(0.9, every=value), [0, -1, 2.5, float("inf")]),
     "start": (lambda value: averaging.swa(value), [-1, 2.9]),

@@ -23,7 +23,7 @@ def stepped(tx):
 NESTED = {
     "a chain": lambda tx: optax.chain(optax.sgd(-1.0), tx),
     "a chain of chains": lambda tx: optax.chain(
-        optax.chain(optax.sgd(-1.0), optax.chain(optax.chain(tx))), optax.identity()
+        optax.identity(), optax.chain(optax.sgd(-1.0), optax.chain(optax.chain(tx))), averaging.lawa(2, name="other")
     ),
     "named_chain": lambda tx: optax.named_chain(("step", optax.sgd(-1.0)), ("average", tx)),
     "accumulate": lambda tx: optim.accumulate(optax.chain(optax.sgd(-1.0), tx), 1),
@@ -38,7 +38,7 @@ NESTED = {
 @pytest.mark.parametrize("nest", NESTED)
 def test_it_is_found_however_deep_it_lies(nest):
     x, state = stepped(NESTED[nest](averaging.ema(0.9)))
-    average = averaging.averaged_params(state, PARAMS)
+    average = averaging.averaged_params(state, PARAMS, "ema")
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6), average, x)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6), x, NEXT)
 
@@ -94,9 +94,15 @@ def test_two_in_one_chain_are_told_apart_by_name():
 
 def test_none_raises_and_says_where_one_goes():
     state = optim.adam(0.1).init(PARAMS)
-    with pytest.raises(InputError, match=r"holds 0 averages .* end the chain with one of lec7.averaging"):
-        averaging.averaged_params(state, PARAMS)
+    for name, expected in ((None, "one"), ("ema", "'ema'")):
+        with pytest.raises(
+            InputError, match=rf"holds 0 averages .*expected {expected}; end the chain with one of lec7"
+        ):
+            averaging.averaged_params(state, PARAMS, name)
     assert averaging.averages(state, PARAMS) == {}
+    state = optax.chain(optim.adam(0.1), averaging.snapshots(2, 5)).init(PARAMS)
+    with pytest.raises(InputError, match=r"snapshots are no average, averaging.snapshot_members gives them"):
+        averaging.averaged_params(state, PARAMS, "ema")
 
 
 def test_snapshots_are_no_average():
@@ -137,6 +143,46 @@ def test_behind_a_transform_that_holds_steps_back_it_is_refused_before_any_train
 def test_beside_an_accumulating_group_it_is_fine():
     tx = optim.groups({"head/.*": optim.accumulate(optim.adam(0.1), 2), ".*": optax.chain(averaging.ema(0.9))})
     assert averaging.names(tx.init(PARAMS)) == ["ema"]
+
+
+EMA, LATEST = averaging.ema(0.9), averaging.snapshots(2, 5)
+AHEAD = {
+    "an optimizer": (lambda: optax.chain(EMA, optax.sgd(0.1)), "tuple|EmptyState"),
+    "a transform without a state": (lambda: optax.chain(optax.sgd(0.1), EMA, optax.scale(0.5)), "EmptyState"),
+    "snapshots": (lambda: optax.chain(LATEST, optax.scale(0.5)), "EmptyState"),
+    "a named chain": (lambda: optax.named_chain(("z", EMA), ("a", optax.scale(0.5))), "EmptyState"),
+    "deeper": (lambda: optax.chain(optax.chain(optax.sgd(0.1), EMA), optax.chain(optax.scale(0.5))), "EmptyState"),
+    "inside of what holds back": (
+        lambda: optax.chain(optim.accumulate(optax.chain(optax.sgd(0.1), EMA), 2), optax.scale(0.5)),
+        "EmptyState",
+    ),
+    "in a group": (
+        lambda: optim.groups({"head/.*": optax.chain(EMA, optax.scale(0.1)), ".*": optax.sgd(0.1)}),
+        "EmptyState",
+    ),
+    "ahead of groups": (lambda: optax.chain(EMA, optim.groups({".*": optax.sgd(0.1)})), "GroupsState"),
+    "ahead of another's optimizer": (
+        lambda: optax.chain(EMA, optim.monitor(optax.chain(optax.scale(0.1), LATEST))),
+        "EmptyState",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", AHEAD)
+def test_ahead_of_what_may_change_the_updates_it_is_refused(case):
+    make, what = AHEAD[case]
+    with pytest.raises(
+        InputError, match=rf"ahead of a transform \(({what})\), .*; put it last: optax.chain\(optimizer"
+    ):
+        averaging.averages(make().init(PARAMS), PARAMS)
+
+
+def test_what_changes_no_updates_may_come_behind_an_average():
+    masked = optax.masked(averaging.lawa(2), {"head": {"w": True}, "stem": {"w": False}})
+    split = optim.groups({"head/.*": optax.chain(optax.sgd(0.1), EMA), ".*": optax.sgd(0.1)})
+    others = averaging.swa(1), optax.chain(averaging.polyak_ruppert(), LATEST), masked
+    for tx in (optax.chain(split, *others), optim.skip_nonfinite(optax.chain(optim.adam(0.1), EMA, *others), 1)):
+        assert averaging.names(tx.init(PARAMS)) == ["ema", "swa", "polyak_ruppert", "lawa"]
 
 
 def test_averages_are_taken_out_and_put_in(same):

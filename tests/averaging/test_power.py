@@ -82,7 +82,7 @@ def test_in_single_precision_the_part_of_a_step_survives_a_million_steps():
     tx = averaging.power_ema()
     state = tx.init(jnp.array(0.0))
     kept = state.kept._replace(every=jnp.int32(2**30))
-    state = jax.tree.map(lambda x: x, averaging.AverageState(jnp.int32(10**6 - 1), kept, "power_ema"))
+    state = jax.tree.map(lambda x: x, averaging.AverageState(jnp.int32(10**6 - 1), jnp.int32(1), kept, "power_ema"))
     _, state = tx.update(jnp.array(0.0), state, jnp.array(1.0))
     gamma = np.roots([1, 7, 16 - 400, 12 - 400]).real.max()
     np.testing.assert_allclose(state.kept.tracks[0], -np.expm1((gamma + 1) * np.log1p(-1e-6)), rtol=1e-5)
