@@ -29,13 +29,17 @@ def main(arguments: list[str]) -> int:
 
     from lec7 import ensemble, experiment
     from lec7.cli.build import rebuild
+    from lec7.experiment.evaluation import not_begun
     from lec7.train.checkpoints import Checkpoints
 
     folder = experiment.RunFolder(options.run)
     built = rebuild(folder)
+    none = InputError(f"{folder.path} has no checkpoint yet; go on with: lec7 run --resume {folder.path}")
     if not folder.checkpoints_path.is_dir():
-        raise InputError(f"{folder.path} has no checkpoint yet")
+        raise none
     with Checkpoints(folder.checkpoints_path) as checkpoints:
+        if not checkpoints.steps:
+            raise none
         restored = checkpoints.restore(jax.eval_shape(built.init), _step(options.checkpoint, checkpoints))
     for step, reason in restored.damaged.items():
         print(f"the checkpoint of step {step} is damaged ({reason}): evaluating the one before")
@@ -49,6 +53,8 @@ def main(arguments: list[str]) -> int:
         (*["model"] * many, "parameters", *(f"{name}#" for name in names)),
         ((*[line.who] * many, line.parameters, *(number(line.figures.get(n)) for n in names)) for line in lines),
     )
+    if missing := not_begun(restored.state):
+        print(f"averages that have not begun at step {restored.step}: {', '.join(missing)}")
     return 0
 
 

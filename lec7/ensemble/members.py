@@ -2,7 +2,8 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable, Iterator, Sequence
+import operator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -20,7 +21,7 @@ from lec7.experiment.evaluation import (
     candidates,
     kinds,
     label,
-    only_taken,
+    only_begun,
     snapshot_weights,
 )
 from lec7.models import Model, Variables
@@ -37,7 +38,7 @@ from lec7.train import (
 from lec7.train.lanes import check_chunk, copy_out, deal_out, length
 from lec7.typing import Device, Metrics, PyTree
 
-MOST = 2**31 - 1
+MOST_SEED = 2**31 - 1
 SEED = jax.ShapeDtypeStruct((), jnp.int32)
 """A seed that nobody knows."""
 
@@ -117,7 +118,7 @@ class Ensemble:
 
     def variables(self, state: TrainState) -> dict[str, Variables]:
         """All that the members have to evaluate with, each with a leading axis of members: `Experiment.variables`."""
-        return only_taken(self._candidates(deal_out(state, self.devices), self._seeds, self._source), state)
+        return only_begun(self._candidates(deal_out(state, self.devices), self._seeds, self._source), state)
 
     def with_new_averages(self, state: TrainState) -> TrainState:
         """The states with averages and snapshots that begin here, see `Experiment.with_new_averages`."""
@@ -206,14 +207,13 @@ def make(
             have a device for each core of a CPU, call `train.device_per_core()` at the start.
 
     Raises:
-        InputError: there is no seed, or no such field, or one is out of range; there is no device, or `chunk` is below
-            1; the experiment can't be run; or it needs to know the seed, or tests each member on other examples.
+        InputError: there is no seed, or no such field, or one is out of range or there twice; there is no device, or
+            `chunk` is below 1; the experiment can't be run; or it needs to know the seed, or tests each member on other
+            examples.
     """
     if not dataclasses.is_dataclass(hp) or isinstance(hp, type) or not hasattr(hp, "seed"):
         raise InputError(f"hyperparameters are {hp}, expected a dataclass with a field seed, which members differ in")
-    numbers = tuple(int(seed) for seed in seeds)
-    if not numbers or not all(0 <= seed <= MOST for seed in numbers):
-        raise InputError(f"seeds are {list(numbers)}, expected at least one, all from 0 to {MOST}")
+    numbers = _seeds(seeds)
     check_chunk(chunk)
     wanted = tuple(jax.devices() if devices is None else devices)
     if not wanted:
@@ -299,6 +299,24 @@ def _reached(program: Any, given: list[bool]) -> list[bool]:
             reached = [any(inputs)] * len(equation.outvars)
         known |= {id(one) for one, is_reached in zip(equation.outvars, reached, strict=True) if is_reached}
     return [id(one) in known for one in program.outvars]
+
+
+def _seeds(given: Any) -> tuple[int, ...]:
+    """The members' seeds as ints; refuses what are none, and the same twice."""
+    if not isinstance(given, Iterable) or not (seeds := list(given)):
+        raise InputError(f"seeds are {given}, expected at least one int, each of another member, such as range(4)")
+    numbers: list[int] = []
+    for seed in seeds:
+        try:
+            number = operator.index(seed)
+        except TypeError:
+            number = -1
+        if not 0 <= number <= MOST_SEED:
+            raise InputError(f"seeds have {seed} among them, expected ints from 0 to {MOST_SEED}")
+        if number in numbers:
+            raise InputError(f"seeds have {seed} twice, expected different ones: the same seed is the same member")
+        numbers.append(number)
+    return tuple(numbers)
 
 
 def _check_traced(build: Callable[[Any], Experiment]) -> None:

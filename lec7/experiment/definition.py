@@ -19,9 +19,8 @@ from lec7.experiment.evaluation import (
     SNAPSHOTS,
     Evaluate,
     candidates,
-    kinds,
     make_evaluation,
-    only_taken,
+    only_begun,
 )
 from lec7.losses import Loss
 from lec7.models import How, Model, Variables
@@ -113,10 +112,10 @@ class Experiment:
     def variables(self, state: TrainState) -> dict[str, Variables]:
         """All that a state has to evaluate with: the averages by name, `"raw"`, and `"snapshots"`.
 
-        The averages and the snapshots have batch statistics of their own. Snapshots have a leading axis, of those that
-        are taken, and are left out while there are none.
+        The averages and the snapshots have batch statistics of their own. An average that has not begun is left out.
+        Snapshots have a leading axis, of those that are taken, and are left out while there are none.
         """
-        return only_taken(self.candidates(state, self.train), state)
+        return only_begun(self.candidates(state, self.train), state)
 
     @cached_property
     def candidates(self) -> Callable[[TrainState, data.Source], dict[str, Variables]]:
@@ -152,7 +151,7 @@ def check(experiment: Experiment) -> None:
         if value < 1:
             raise InputError(f"{name} is {value}, expected at least 1")
     check_batch_size(experiment.batch_size, len(experiment.train))
-    *averages, _ = kinds(jax.eval_shape(experiment.init))
+    averages = averaging.names(jax.eval_shape(experiment.init).opt_state)
     if taken := {RAW, SNAPSHOTS, MEMBERS} & set(averages):
         raise InputError(f"an average is called {taken.pop()!r}, which is what figures of others are called; rename it")
 

@@ -25,18 +25,25 @@ Evaluate = Callable[[TrainState], dict[str, float]]
 
 
 def kinds(state: TrainState) -> list[str]:
-    """What there is to evaluate with: the averages by name in the optimizer's order, and `"raw"`.
+    """What there is to evaluate with: the averages that have begun, in the optimizer's order, and `"raw"`.
 
     The first of them is what a run is judged by.
     """
-    return [*averaging.names(state.opt_state), RAW]
+    has_begun = averaging.begun(state.opt_state)
+    return [*(name for name in averaging.names(state.opt_state) if has_begun[name]), RAW]
+
+
+def not_begun(state: TrainState, more: int = 0) -> list[str]:
+    """The names of averages and snapshots that have seen no parameters, nor will in so many steps more."""
+    return [name for name, has in averaging.begun(state.opt_state, more).items() if not has]
 
 
 def candidates(experiment: Experiment, state: TrainState, source: data.Source) -> dict[str, Variables]:
-    """The variables of each of `kinds`, averages with batch statistics of their own; traceable.
+    """The variables of all averages, with batch statistics of their own, and of `"raw"`; traceable.
 
-    Under `"snapshots"` there are those, where the optimizer takes any, with a leading axis of k; which of them are
-    taken is told by the state.
+    Of an average that has not begun they are those of the parameters; the state tells which have. Under `"snapshots"`
+    there are those, where the optimizer takes any, with a leading axis of k; which of them are taken is told by the
+    state as well.
 
     Args:
         experiment: its model and the way that it is trained.
@@ -64,16 +71,15 @@ def snapshot_weights(state: TrainState) -> jax.Array | None:
     return jnp.asarray(np.arange(k) < np.asarray(kept.n)[..., None], float)
 
 
-def only_taken(found: dict[str, Variables], state: TrainState) -> dict[str, Variables]:
-    """The candidates, of the snapshots those that are taken, which are the first; none while there are none."""
-    if SNAPSHOTS not in found:
-        return found
+def only_begun(found: dict[str, Variables], state: TrainState) -> dict[str, Variables]:
+    """The candidates of `kinds`, and the snapshots that are taken, which are the first; none while there are none."""
+    ready = {kind: found[kind] for kind in kinds(state)}
     weights = snapshot_weights(state)
     if weights is None:
-        return {kind: variables for kind, variables in found.items() if kind != SNAPSHOTS}
+        return ready
     count, axis = int(weights.sum(-1).max()), weights.ndim - 1
     taken = jax.tree.map(lambda x: jax.lax.slice_in_dim(x, 0, count, axis=axis), found[SNAPSHOTS])
-    return found | {SNAPSHOTS: taken}
+    return ready | {SNAPSHOTS: taken}
 
 
 def make_evaluation(experiment: Experiment) -> Evaluate:

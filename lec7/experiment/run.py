@@ -10,7 +10,7 @@ import jax
 import numpy as np
 
 from lec7 import optim, train
-from lec7.experiment.evaluation import Evaluate
+from lec7.experiment.evaluation import Evaluate, not_begun
 from lec7.experiment.folder import RunFolder
 from lec7.experiment.log import Log
 from lec7.experiment.signals import StopRequest, stop_request
@@ -44,6 +44,10 @@ class Outcome:
     seconds: float
     message: str = ""
     signal: int | None = None
+
+
+NEW_AVERAGES = "new_averages"
+"""What the log has in a row of the step at which averages began anew."""
 
 
 class Diverged(Exception):
@@ -92,8 +96,8 @@ class Trainable(Protocol):
 def evaluate(experiment: Trainable, state: train.TrainState) -> dict[str, float]:
     """The figures on the test examples: `test/...` with the averaged parameters, `test_raw/...` with those as they are.
 
-    Where the optimizer keeps no average there is the first kind alone; where it keeps several, the first is in
-    `test/...` and the others go by their names. Batch statistics of averages are recomputed on training examples.
+    Where no average has begun there is the first kind alone; where several have, the first is in `test/...` and the
+    others go by their names. Batch statistics of averages are recomputed on training examples.
     """
     return experiment.make_evaluation()(state)
 
@@ -113,7 +117,8 @@ def run(
         folder: where to leave it; its `config.json` is written already.
         observer: who watches.
         resume: go on from the newest whole checkpoint.
-        averages: on resuming, whether averages and snapshots go on too, or begin anew at the parameters of then.
+        averages: on resuming, whether averages and snapshots go on too, or begin anew at the parameters of then. A
+            row of the log says at which step they did, so that they also do when that checkpoint is resumed again.
 
     Returns:
         How it ended; `result.json` holds the same.
@@ -121,15 +126,19 @@ def run(
     (folder.path / "result.json").unlink(missing_ok=True)
     start = time.monotonic()
     with Checkpoints(folder.checkpoints_path) as checkpoints:
-        state = experiment.init()
+        state, anew, averages_from = experiment.init(), False, _averages_from(folder)
         if resume:
-            state = _restore(experiment, checkpoints, state, observer, averages)
+            state, anew = _restore(experiment, checkpoints, state, observer, averages, averages_from)
         begun = state.steps_taken
         observer.begin(begun, experiment.steps)
+        if never := not_begun(state, more=experiment.steps - begun):
+            observer.say(f"averages that will not begin before the end, step {experiment.steps}: {', '.join(never)}")
         with Log(folder, since=begun) as log, stop_request() as stop:
             latest = _latest_evaluation(folder)
+            if anew and begun != averages_from:
+                log.write({"step": begun, NEW_AVERAGES: 1})
             try:
-                for row in _train(experiment, state, checkpoints, stop):
+                for row in _train(experiment, state, checkpoints, stop, observer):
                     log.write(row)
                     observer.row(row)
                     latest = {name: value for name, value in row.items() if name.startswith("test")} or latest
@@ -147,7 +156,7 @@ def run(
 
 
 def _train(
-    experiment: Trainable, state: train.TrainState, checkpoints: Checkpoints, stop: StopRequest
+    experiment: Trainable, state: train.TrainState, checkpoints: Checkpoints, stop: StopRequest, observer: Observer
 ) -> Iterator[dict[str, Any]]:
     """The rows of the log, in order; checkpoints are begun on the way, each after its rows."""
     evaluation = experiment.make_evaluation()
@@ -171,6 +180,8 @@ def _train(
                     raise Diverged(at, f"the loss on the test examples became {figures['test/loss']} at step {at}")
             checkpoints.save(state, _score(figures))
             clock.restart()
+        if (stop or at == experiment.steps) and (missing := not_begun(state)):
+            observer.say(f"averages that have not begun at step {at}: {', '.join(missing)}")
         if stop:
             return
 
@@ -224,19 +235,32 @@ def _score(figures: dict[str, float]) -> float:
 
 
 def _restore(
-    experiment: Trainable, checkpoints: Checkpoints, state: train.TrainState, observer: Observer, averages: bool
-) -> train.TrainState:
+    experiment: Trainable,
+    checkpoints: Checkpoints,
+    state: train.TrainState,
+    observer: Observer,
+    averages: bool,
+    averages_from: int,
+) -> tuple[train.TrainState, bool]:
+    """The state to go on with, and whether its averages begin anew; those of a step up to `averages_from` do."""
     if not checkpoints.steps:
         observer.say("there is no checkpoint yet: starting at step 0")
-        return state
+        return state, False
+    # They began anew, and the run was killed before it saved them: those of the checkpoint were given up.
+    averages = averages and checkpoints.steps[-1] > averages_from
     restored = checkpoints.restore(state, averages=averages)
     for step, reason in restored.damaged.items():
         observer.say(f"the checkpoint of step {step} is damaged ({reason}): going back to the one before")
         checkpoints.delete(step)
-    if averages:
-        return restored.state
+    if averages and restored.step > averages_from:
+        return restored.state, False
     observer.say(f"averages and snapshots begin anew at step {restored.step}")
-    return experiment.with_new_averages(restored.state)
+    return experiment.with_new_averages(restored.state), True
+
+
+def _averages_from(folder: RunFolder) -> int:
+    """The latest step at which averages began anew; -1 where they never did."""
+    return max((row["step"] for row in folder.metrics() if NEW_AVERAGES in row), default=-1)
 
 
 def _latest_evaluation(folder: RunFolder) -> dict[str, float]:

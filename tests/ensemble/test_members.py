@@ -353,8 +353,11 @@ def test_the_report_leaves_out_snapshots_that_are_not_taken(dealt_out):
 BAD = {
     "no devices": ((build, Hyperparameters(), (0, 1), None, ()), "devices are none, expected at least one"),
     "nobody side by side": ((build, Hyperparameters(), (0, 1), 0), "chunk is 0, expected how many run side by side"),
-    "no seeds": ((build, Hyperparameters(), ()), r"seeds are \[\], expected at least one"),
-    "a negative seed": ((build, Hyperparameters(), (0, -1)), r"seeds are \[0, -1\], expected .* from 0 to"),
+    "no seeds": ((build, Hyperparameters(), ()), r"seeds are \(\), expected at least one"),
+    "a negative seed": ((build, Hyperparameters(), (0, -1)), "seeds have -1 among them, expected ints from 0 to"),
+    "a broken seed": ((build, Hyperparameters(), (0, 1.5)), "seeds have 1.5 among them, expected ints from 0 to"),
+    "a number of seeds": ((build, Hyperparameters(), 4), r"seeds are 4, expected at least one int, .* range\(4\)"),
+    "a seed twice": ((build, Hyperparameters(), (3, 1, 3)), "seeds have 3 twice, expected different ones"),
     "no field": ((build, Seedless(), (0, 1)), "expected a dataclass with a field seed"),
     "no dataclass": ((build, {"seed": 0}, (0, 1)), "expected a dataclass with a field seed"),
     "a seed that must be known": ((knows_its_seed, Hyperparameters(), (0, 1)), "can't do with a seed that is traced"),

@@ -115,6 +115,49 @@ def test_a_run_can_be_resumed_with_new_averages(finished, folder, same):
     assert {int(average.t) for average in taken} == {60 - stopped}
 
 
+def test_what_has_not_begun_has_no_figures_and_is_told(folder):
+    """Beyond the end it is told before the start; while it is to come, where the run stops."""
+    made = built(averaging.swa(50), averaging.swa(5000, name="never"), averaging.snapshots(2, 45), steps=60)
+    watcher = Watcher(kill_at=20)
+    outcome = experiment.run(made, folder, watcher)
+    assert {name.partition("/")[0] for name in outcome.metrics} == {"test"}
+    assert watcher.said == [
+        "averages that will not begin before the end, step 60: never",
+        f"averages that have not begun at step {outcome.step}: swa, never, snapshots",
+    ]
+    assert list(made.variables(last(made, folder))) == ["raw"]
+    watcher = Watcher()
+    outcome = experiment.run(made, folder, watcher, resume=True)
+    assert {name.partition("/")[0] for name in outcome.metrics} == {"test", "test_raw", "test_snapshots"}
+    assert watcher.said[1:] == ["averages that have not begun at step 60: never"]
+    assert list(made.variables(last(made, folder))) == ["swa", "raw", "snapshots"]
+
+
+def test_a_run_killed_before_its_new_averages_are_saved_begins_them_again(finished, folder, same):
+    """It resumes with the checkpoint from before: its averages were given up, as the log tells."""
+    made, _, _, _ = finished
+    stopped = experiment.run(made, folder, Watcher(kill_at=20)).step
+
+    class Killed(Exception): ...
+
+    class Killer(Watcher):
+        def row(self, row):
+            raise Killed
+
+    with pytest.raises(Killed):
+        experiment.run(made, folder, Killer(), resume=True, averages=False)
+    assert [row["step"] for row in folder.metrics() if "new_averages" in row] == [stopped]
+    watcher = Watcher(kill_at=40)
+    later = experiment.run(made, folder, watcher, resume=True).step
+    assert f"averages and snapshots begin anew at step {stopped}" in watcher.said
+    watcher = Watcher()
+    experiment.run(made, folder, watcher, resume=True)  # from a checkpoint that has the new ones
+    assert watcher.said == []
+    assert later < 60
+    assert {int(average.t) for average in averaging.take_out(last(made, folder).opt_state)[1]} == {60 - stopped}
+    assert [row["step"] for row in folder.metrics() if "new_averages" in row] == [stopped]
+
+
 def test_an_average_may_not_be_called_what_others_are():
     for name in ("raw", "members", "snapshots"):
         with pytest.raises(InputError, match=f"an average is called '{name}'"):
@@ -139,7 +182,7 @@ def test_without_statistics_of_its_own_an_average_loses_accuracy():
 
 def test_a_model_without_statistics_is_left_alone(same):
     made = dataclasses.replace(built(averaging.ema(0.9)), model=models.from_nnx(lambda rngs: Plain(rngs)))
-    state = made.init()
+    state, _ = train.jit(made.make_step())(made.init(), made.train[:64])
     same(made.variables(state)["ema"], state.averaged)
 
 
