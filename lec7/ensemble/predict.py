@@ -9,6 +9,7 @@ import numpy as np
 from jax import lax
 
 from lec7 import random
+from lec7.ensemble.soup import NO_MEMBERS, check_stacked
 from lec7.errors import InputError
 from lec7.models import How, Model, Variables, together
 from lec7.models.together import check_how
@@ -32,7 +33,7 @@ def predict(model: Model, members: Variables | Iterable[Variables], inputs: Any,
         Floats [n, classes] that sum to 1; of `"outputs"`, shaped as those of a member.
 
     Raises:
-        InputError: there is no member, or no such way.
+        InputError: there is no member, or no such way; or stacked members differ in number from array to array.
 
     >>> model = Model(lambda key, x: Variables({}, {}), lambda own, x, **mode: (x @ own.params["w"], own.state))
     >>> members = Variables({"w": jnp.log(jnp.array([[[0.5, 0.5]], [[0.9, 0.1]]]))}, {})
@@ -45,11 +46,12 @@ def predict(model: Model, members: Variables | Iterable[Variables], inputs: Any,
         return model.apply(one, inputs, train=False)[0]
 
     if isinstance(members, Variables):
+        check_stacked(members)
         return _probabilities(lax.map(answer, members), how)
     compiled = jax.jit(answer)
     answers = [compiled(one) for one in members]
     if not answers:
-        raise InputError("the ensemble has no members, expected at least one")
+        raise InputError(NO_MEMBERS)
     return _probabilities(jax.tree.map(lambda *of_each: jnp.stack(of_each), *answers), how)
 
 
@@ -75,8 +77,8 @@ def mc_dropout(model: Model, variables: Variables, inputs: Any, key: Key, n: int
         Floats [m, classes] that sum to 1.
 
     Raises:
-        InputError: n is below 1, or there is no such way; or all draws are equal, so that the model has no noise in
-            testing.
+        InputError: n is no int, or below 1, or there is no such way; or all draws are equal, so that the model has no
+            noise in testing.
 
     >>> from lec7 import models
     >>> model = models.from_nnx(lambda rngs: models.MLP(4, (8,), 3, keep=0.5, rngs=rngs))
@@ -84,9 +86,8 @@ def mc_dropout(model: Model, variables: Variables, inputs: Any, key: Key, n: int
     >>> mc_dropout(model, variables, jnp.ones((5, 4)), jax.random.key(1), n=100).shape
     (5, 3)
     """
-    if n < 1:
-        raise InputError(f"n is {n}, expected the number of draws of the noise, at least 1")
-
+    if isinstance(n, bool) or not isinstance(n, int) or n < 1:
+        raise InputError(f"n is {n!r}, expected the number of draws of the noise, an int of at least 1")
     check_how(how)
 
     def answer(i: jax.Array) -> PyTree:

@@ -7,11 +7,12 @@ import jax
 import jax.numpy as jnp
 
 from lec7 import data
+from lec7.data.source import check_labels
 from lec7.errors import InputError
 from lec7.models import How, Model, together
 from lec7.train import image
 from lec7.train.evaluate import make_evaluate_members
-from lec7.typing import ArrayLike, Batch, Device, Metrics, wide
+from lec7.typing import ArrayLike, Batch, Device, Metrics, is_traced, wide
 
 BINS = 15
 SCORES = ("nll", "brier", "ece", "disagreement")
@@ -37,13 +38,22 @@ def scores(probabilities: jax.Array, labels: ArrayLike) -> Metrics:
     Returns:
         Means over the examples, arrays of shape ().
 
+    Raises:
+        InputError: probabilities and labels are not shaped so, or a label is known and out of range.
+
     >>> got = scores(jnp.array([[0.8, 0.2], [0.6, 0.4]]), jnp.array([0, 1]))
     >>> {name: round(float(value), 3) for name, value in got.items()}
     {'accuracy': 0.5, 'brier': 0.4, 'nll': 0.57, 'ece': 0.4}
     """
-    return _finished(
-        jax.tree.map(lambda row: jnp.mean(row, axis=0), _rows(jnp.log(_wide(probabilities)), jnp.asarray(labels)))
-    )
+    p, labels = _wide(probabilities), jnp.asarray(labels)
+    if p.ndim != 2 or labels.shape != p.shape[:1] or not len(p) or not jnp.issubdtype(labels.dtype, jnp.integer):
+        raise InputError(
+            f"probabilities have shape {p.shape} and labels are {labels.dtype}{list(labels.shape)}, expected "
+            "probabilities [n, classes] and n integer labels, at least one"
+        )
+    if not is_traced(labels):
+        check_labels(labels, p.shape[1])
+    return _finished(jax.tree.map(lambda row: jnp.mean(row, axis=0), _rows(jnp.log(p), labels)))
 
 
 def make_scores(

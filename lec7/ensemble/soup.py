@@ -5,10 +5,14 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
 
+from lec7 import tree
 from lec7.errors import InputError
 from lec7.models import Variables
 from lec7.typing import wide
+
+NO_MEMBERS = "the ensemble has no members, expected at least one"
 
 
 class Greedy(NamedTuple):
@@ -35,7 +39,7 @@ def soup(members: Variables | Iterable[Variables]) -> Variables:
         Variables of one model; those of equal members, bit for bit.
 
     Raises:
-        InputError: there is no member.
+        InputError: there is no member, or they have arrays of other names or shapes.
 
     >>> import jax.numpy as jnp
     >>> members = Variables({"w": jnp.array([1.0, 2.0, 6.0])}, {})
@@ -43,6 +47,8 @@ def soup(members: Variables | Iterable[Variables]) -> Variables:
     3.0
     """
     first, *rest = _known(members)
+    for number, one in enumerate(rest, start=1):
+        _check_like(one, first, number)
     mean = jax.tree.map(lambda x: x.astype(wide(x.dtype)), first)
     for count, one in enumerate(rest, start=2):
         # The mean so far, and not a sum: of equal members each difference is 0.
@@ -90,14 +96,38 @@ def each(members: Variables | Iterable[Variables]) -> Iterator[Variables]:
     if not isinstance(members, Variables):
         yield from members
         return
-    for i in range(jax.tree.leaves(members)[0].shape[0]):
+    for i in range(check_stacked(members)):
         yield jax.tree.map(lambda x, i=i: x[i], members)
+
+
+def check_stacked(members: Variables) -> int:
+    """The number of members along the leading axis of each array; refuses variables that have no such axis."""
+    lengths = {name: jnp.shape(leaf)[:1] for name, leaf in tree.named(members).items()}
+    if len(set(lengths.values())) == 1 and (length := next(iter(lengths.values()))):
+        if not length[0]:
+            raise InputError(NO_MEMBERS)
+        return length[0]
+    few = ", ".join(f"{length[0] if length else 'none'} in {name}" for name, length in list(lengths.items())[:4])
+    raise InputError(
+        f"the members' arrays differ in their leading axis, of members ({few or 'there is no array'}); of one model "
+        "give [variables], of several jax.tree.map(lambda *each: jnp.stack(each), *members)"
+    )
+
+
+def _check_like(one: Variables, first: Variables, number: int) -> None:
+    """Refuses a member whose arrays are not named and shaped as those of the first."""
+    shapes, expected = ({name: jnp.shape(x) for name, x in tree.named(of).items()} for of in (one, first))
+    if odd := sorted(name for name in shapes | expected if shapes.get(name) != expected.get(name)):
+        raise InputError(
+            f"member {number} has {odd[0]} of shape {shapes.get(odd[0])}, member 0 of {expected.get(odd[0])}: "
+            "expected members of one network"
+        )
 
 
 def _known(members: Variables | Iterable[Variables]) -> list[Variables]:
     known = list(each(members))
     if not known:
-        raise InputError("the ensemble has no members, expected at least one")
+        raise InputError(NO_MEMBERS)
     return known
 
 

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from lec7 import random
+from lec7.errors import InputError
 from lec7.models.contract import Model, Variables
 from lec7.optim.finite import is_finite
 from lec7.typing import Key, Params, PyTree, wide
@@ -54,6 +55,9 @@ def refresh_statistics(model: Model, params: Params, state: PyTree, batches: PyT
     Returns:
         State shaped as `state`. A pure function, to be jitted and mapped.
 
+    Raises:
+        InputError: there is no batch, or the arrays of `batches` differ in how many there are.
+
     >>> import lec7, numpy as np
     >>> model = lec7.models.from_nnx(lambda rngs: lec7.models.MLP(2, (3,), 2, rngs=rngs))
     >>> params, state = model.init(jax.random.key(0), jnp.zeros((1, 2)))
@@ -63,8 +67,21 @@ def refresh_statistics(model: Model, params: Params, state: PyTree, batches: PyT
     >>> bool(jnp.allclose(refreshed["norms"]["0"]["mean"], hidden.mean((0, 1)), atol=1e-5))
     True
     """
-    count = len(jax.tree.leaves(batches)[0])
-    return refreshed(model, Variables(params, state), lambda i: jax.tree.map(lambda x: x[i], batches), count, key)
+    shapes = [jnp.shape(x) for x in jax.tree.leaves(batches)]
+    wanted = f"batches have shapes {shapes}, expected [batches, batch, ...] of one number of batches, at least 1"
+    if not all(len(shape) > 1 and shape[0] for shape in shapes) or len({shape[0] for shape in shapes}) != 1:
+        raise InputError(wanted)
+
+    def batch(i):
+        return jax.tree.map(lambda x: x[i], batches)
+
+    try:
+        jax.eval_shape(lambda: model.apply(Variables(params, state), batch(0), train=True, key=key))
+    except InputError:
+        raise
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{wanted}; the model could not be called on one of them: {error}") from error
+    return refreshed(model, Variables(params, state), batch, shapes[0][0], key)
 
 
 def refreshed(

@@ -52,6 +52,34 @@ def test_no_members_are_refused():
         ensemble.predict(MODEL, [], X)
 
 
+def test_stacked_members_that_are_none_or_not_stacked_are_refused():
+    none = jax.tree.map(lambda x: x[:0], STACKED)
+    scalar = Variables({"w": jnp.ones(3), "scale": jnp.float32(1)}, {})
+    for ask in (
+        lambda members: ensemble.predict(MODEL, members, X),
+        ensemble.soup,
+        lambda members: list(ensemble.each(members)),
+    ):
+        with pytest.raises(InputError, match="the ensemble has no members, expected at least one"):
+            ask(none)
+        with pytest.raises(
+            InputError, match=r"arrays differ in their leading axis, of members \(3 in params/head/bias"
+        ):
+            ask(LIST[0])
+        with pytest.raises(
+            InputError, match=r"\(none in params/scale, 3 in params/w\); of one model give \[variables\]"
+        ):
+            ask(scalar)
+
+
+def test_a_soup_of_different_networks_is_refused():
+    wide = models.from_nnx(lambda rngs: models.MLP(4, (17,), 3, rngs=rngs)).init(jax.random.key(0), X)
+    with pytest.raises(InputError, match=r"member 1 has params/head/kernel of shape \(17, 3\), member 0 of \(16, 3\)"):
+        ensemble.soup([LIST[0], wide])
+    with pytest.raises(InputError, match=r"member 2 has params/w of shape None, member 0 of \(2,\)"):
+        ensemble.soup([Variables({"w": jnp.ones(2)}, {})] * 2 + [Variables({}, {})])
+
+
 def test_mc_dropout_is_the_mean_over_masks_with_the_statistics_of_testing():
     """Dropout by hand on the hidden layer, with batch norm's running means: the mean over many masks comes close."""
     own, key = variables(1), jax.random.key(7)
@@ -99,6 +127,8 @@ def test_a_model_without_noise_and_no_draws_are_refused():
         ensemble.mc_dropout(still, LIST[0], X, jax.random.key(0), n=2)
     with pytest.raises(InputError, match="n is 0, expected the number of draws"):
         ensemble.mc_dropout(MODEL, LIST[0], X, jax.random.key(0), n=0)
+    with pytest.raises(InputError, match=r"n is 2.5, expected the number of draws .* an int of at least 1"):
+        ensemble.mc_dropout(MODEL, LIST[0], X, jax.random.key(0), n=2.5)
 
 
 def test_a_soup_of_equal_members_is_that_member_bit_for_bit(same):

@@ -104,6 +104,22 @@ def test_of_logits_in_bfloat16_the_scores_are_those_of_the_same_numbers_in_float
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5), one, other)
 
 
+def test_labels_that_are_not_those_of_the_probabilities_are_refused():
+    p = jnp.full((4, 3), 1 / 3)
+    for labels, words in (
+        (np.zeros(5, int), r"probabilities have shape \(4, 3\) and labels are int\d+\[5\], expected"),
+        (np.zeros((4, 1), int), "expected probabilities"),
+        (np.zeros(4), "n integer labels"),
+        (np.array([0, 1, 2, 3]), "labels go from 0 to 3, expected 0 to 2 for 3 classes"),
+        (np.array([0, 1, 2, -1]), "labels go from -1 to 2"),
+    ):
+        with pytest.raises(InputError, match=words):
+            ensemble.scores(p, labels)
+    with pytest.raises(InputError, match="at least one"):
+        ensemble.scores(p[:0], np.zeros(0, int))
+    assert float(jax.jit(ensemble.scores)(p, np.zeros(4, int))["accuracy"]) == 1
+
+
 def test_without_labels_there_are_no_scores():
     evaluate = ensemble.make_scores(as_model(), inputs=lambda batch: batch["image"])
     with pytest.raises(InputError, match="the examples have image and no label"):

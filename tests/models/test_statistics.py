@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
+from lec7.errors import InputError
 from lec7.models import MLP, Model, Variables, from_linen, from_nnx, has_statistics, refresh_statistics
 
 X = np.random.default_rng(0).normal(size=(6, 50, 4)).astype(np.float32) * 2 + 1
@@ -213,6 +214,20 @@ def test_noise_of_training_comes_from_the_key():
     )
     np.testing.assert_array_equal(one, same)
     assert not np.array_equal(one, other)
+
+
+def test_batches_that_are_none_or_lack_their_axis_are_refused():
+    model = from_nnx(lambda rngs: MLP(4, (3,), 2, rngs=rngs))
+    params, state = model.init(jax.random.key(0), X[0])
+    for batches, words in (
+        (X[:0], r"batches have shapes \[\(0, 50, 4\)\], expected \[batches, batch, ...\] .* at least 1"),
+        (X[0, 0], "expected"),
+        (X[0].T, "the model could not be called on one of them"),
+        ({}, "expected"),
+        ({"a": X, "b": X[:5]}, "of one number of batches"),
+    ):
+        with pytest.raises(InputError, match=words):
+            refresh_statistics(model, params, state, batches)
 
 
 def test_which_states_may_have_statistics():
