@@ -9,6 +9,7 @@ Methods that the lecture claims for the price of one training have one: as many 
 
 import itertools
 import statistics
+import sys
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -62,6 +63,8 @@ def digits() -> tuple[data.ArraySource, data.ArraySource, data.ArraySource]:
 
 def build(hp: Ensembles) -> Experiment:
     """The experiment of these hyperparameters."""
+    if hp.cycles < 1:
+        raise InputError(f"--cycles is {hp.cycles}, expected at least 1, for a cycle of {hp.steps} steps")
     examples, _, test = digits()
     model = models.from_nnx(lambda rngs: models.CNN((28, 28, 1), (16, 32), 64, 10, keep=1 - hp.dropout, rngs=rngs))
     a, period, last_quarter = hp.learning_rate, hp.steps / hp.cycles, hp.steps * 3 // 4
@@ -172,8 +175,14 @@ def compare(options: Options) -> Iterator[tuple[str, int, float, Metrics]]:
     """For each replicate and each method its name, its trainings, its seconds, and its scores."""
     n, hp = options.members, Ensembles(steps=options.steps)
     half, k = n // 2, hp.cycles
-    if n < 2 or hp.steps < 200 * k:
-        raise InputError(f"there are {n} members and {hp.steps} steps, expected at least 2 and {200 * k}")
+    for name, least, why in (
+        ("replicates", 1, "how often each method is tried"),
+        ("members", 2, "of which half are the smaller ensemble"),
+        ("masks", 1, "dropout masks"),
+        ("steps", 200 * k, f"of which each of {k} hurried members has a part that is long enough to be timed"),
+    ):
+        if (given := getattr(options, name)) < least:
+            raise InputError(f"--{name} is {given}, expected at least {least}, {why}")
     long = trained(hp, options.replicates * n)
     short = trained(replace(hp, steps=hp.steps // k), options.replicates * k)
     cyclic = trained(replace(hp, method="snapshots"), options.replicates)
@@ -221,4 +230,8 @@ def main(options: Options) -> None:
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Options, description=__doc__))
+    try:
+        main(tyro.cli(Options, description=__doc__))
+    except InputError as error:
+        print(f"ensembles.py: {error}", file=sys.stderr)
+        sys.exit(2)

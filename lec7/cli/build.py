@@ -25,6 +25,12 @@ def build(file, hp, many: Many):
         return experiment.instantiate(file, hp)
     if not isinstance(seed := getattr(hp, "seed", None), int):
         raise InputError(f"{file.path} has no hyperparameter seed, an int, which members differ in")
+    last = seed + many.members - 1
+    if seed < 0 or last > ensemble.MOST_SEED:
+        raise InputError(
+            f"--seed {seed} with --members {many.members} gives seeds from {seed} to {last}, "
+            f"expected all from 0 to {ensemble.MOST_SEED}"
+        )
     train.device_per_core()
     return ensemble.make(file.make, hp, range(seed, seed + many.members), many.chunk)
 

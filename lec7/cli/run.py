@@ -48,9 +48,17 @@ class Usage(Options):
 def main(arguments: list[str]) -> int:
     """Trains; the exit code tells how it ended."""
     files = [word for word in arguments if word.endswith(".py")]
+    asked = {word.partition("=")[0].replace("_", "-") for word in arguments}
+    if files and (resuming := asked & {"--resume", "--new-averages"}):
+        raise InputError(
+            f"{', '.join(sorted(resuming))} is to go on with a run, and {files[0]} begins one: give one or the other, "
+            "as in lec7 run --resume RUN --new-averages"
+        )
     if files:
         return _start(Path(files[0]), [word for word in arguments if word != files[0]])
     usage = read(Usage, arguments, "run", "Train an experiment, or go on with a run.")
+    if usage.new_averages and usage.resume is None:
+        raise InputError("--new-averages is for --resume RUN, expected the folder of a run to go on with")
     if usage.resume is None:
         given = f" and not {usage.experiment}" if usage.experiment else ""
         raise InputError(f"expected an experiment, a Python file, as in lec7 run experiments/digits.py{given}")
@@ -86,7 +94,8 @@ def _resume(path: Path, averages: bool) -> int:
     folder = experiment.RunFolder(path)
     result = folder.result
     if result and result["status"] == "finished":
-        print(f"{path} is finished, at step {result['step']}; lec7 eval {path} evaluates it")
+        none = "" if averages else "; no new averages were begun"
+        print(f"{path} is finished, at step {result['step']}{none}; lec7 eval {path} evaluates it")
         return 0
     return _run(rebuild(folder), folder, resume=True, averages=averages)
 

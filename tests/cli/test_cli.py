@@ -2,12 +2,15 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from lec7.cli.tables import show
 
 ROOT = Path(__file__).parents[2]
 DIGITS = str(ROOT / "experiments" / "digits.py")
@@ -127,6 +130,73 @@ def test_a_finished_run_needs_no_resuming(finished):
     assert "is finished" in done.stdout
 
 
+def test_a_finished_run_begins_no_new_averages(finished):
+    done = lec7("run", "--resume", "runs/a", "--new-averages", cwd=finished)
+    assert done.returncode == 0
+    assert "is finished, at step 20; no new averages were begun; lec7 eval runs/a" in done.stdout
+
+
+@pytest.mark.parametrize("emptied", ["checkpoints", "checkpoints/20"])
+def test_without_a_checkpoint_eval_says_how_to_go_on(finished, tmp_path, emptied):
+    shutil.copytree(finished / "runs/a", tmp_path / "a")
+    shutil.rmtree(tmp_path / "a" / emptied)
+    done = lec7("eval", "a", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "a has no checkpoint yet; go on with: lec7 run --resume a" in done.stderr
+
+
+LATE = """
+from dataclasses import dataclass, replace
+import optax
+from lec7 import averaging, data, experiment, losses, models, optim
+
+@dataclass(frozen=True)
+class Late:
+    steps: int = 10
+
+def build(hp: Late) -> experiment.Experiment:
+    train, test = data.digits()
+    averages = averaging.swa(5000), averaging.polyak_ruppert(), averaging.snapshots(3, 1000)
+    model = models.from_nnx(lambda rngs: models.MLP(64, (), 10, rngs=rngs))
+    tx = optax.chain(optim.sgd(0.1), *averages)
+    return experiment.Experiment(model=model, loss=losses.cross_entropy, optimizer=tx, train=train, test=test,
+                                 steps=hp.steps, batch_size=64)
+"""
+
+
+def test_averages_that_have_not_begun_are_named_and_have_no_figures(tmp_path):
+    (tmp_path / "late.py").write_text(LATE)
+    done = lec7("run", "late.py", "--name", "a", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "averages that will not begin before the end, step 10: swa, snapshots" in done.stdout
+    assert "averages that have not begun at step 10: swa, snapshots" in done.stdout
+    assert "swa" not in json.dumps(json.loads((tmp_path / "runs/a/result.json").read_text()))
+    done = lec7("eval", "runs/a", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    kinds = [line.split()[0] for line in done.stdout.splitlines() if re.search(r"\d\.\d{4} ", line)]
+    assert kinds == ["polyak_ruppert", "raw"]
+    assert "averages that have not begun at step 10: swa, snapshots" in done.stdout
+
+
+def test_a_table_cuts_no_word_however_narrow_the_place(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "60")
+    words = ("4 together", "polyak_ruppert", *["0.1234"] * 4, "0.5678")
+    show("title", ("model", "parameters", "accuracy#", "nll#", "brier#", "ece#", "disagreement#"), [words])
+    _, heading, rule, row, *_ = capsys.readouterr().out.splitlines()
+    assert heading.split() == ["model", "parameters", "accuracy", "nll", "brier", "ece", "disagreement"]
+    assert row.split() == ["4", "together", "polyak_ruppert", "0.1234", "0.1234", "0.1234", "0.1234", "0.5678"]
+    assert len(rule) == 80
+
+
+@pytest.mark.parametrize("name", ["members", "replicates", "masks", "steps"])
+def test_the_comparison_of_ensembles_names_the_option_that_it_cannot_use(name):
+    command = [sys.executable, str(ROOT / "experiments/ensembles.py"), f"--{name}", "0"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=240)
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"ensembles.py: --{name} is 0, expected at least ")
+    assert done.stderr.count("\n") == 1
+
+
 def test_an_existing_run_is_not_written_over_unasked(finished):
     done = lec7("run", DIGITS, "--name", "a", *QUICK, cwd=finished)
     assert done.returncode == 2
@@ -170,7 +240,17 @@ BAD = {
         ("run", DIGITS, "--members", "2", "--chunk", "0"),
         "chunk is 0, expected how many run side by side",
     ),
-    "new averages of a new run": (("run", DIGITS, "--new-averages"), "new-averages"),
+    "new averages of a new run": (
+        ("run", DIGITS, "--new-averages"),
+        f"--new-averages is to go on with a run, and {DIGITS} begins one",
+    ),
+    "a new run that goes on": (("run", DIGITS, "--resume=runs/a"), "--resume is to go on with a run, and "),
+    "new averages of nothing": (("run", "--new-averages"), "--new-averages is for --resume RUN"),
+    "seeds out of range": (
+        ("run", DIGITS, "--seed", "-1", "--members", "40"),
+        "--seed -1 with --members 40 gives seeds from -1 to 38, expected all from 0 to 2147483647",
+    ),
+    "no cycles": (("run", ROOT / "experiments/ensembles.py", "--cycles", "0", "--steps", "20"), "--cycles is 0"),
     "a folder that can't be written": (("run", DIGITS, "--workdir", "/proc/runs"), "give another --workdir"),
 }
 
