@@ -6,7 +6,6 @@ import jax
 import jax.numpy as jnp
 import optax
 from jax import lax
-from jax.scipy.linalg import solve_triangular
 
 from lec7.errors import InputError
 from lec7.optim.second_order.searching import curved, first_scale, searching
@@ -20,14 +19,16 @@ class Pairs(NamedTuple):
     Attributes:
         s: steps, leaves [m, *shape].
         y: changes, leaves [m, *shape].
-        r: products `s_i·y_j` [m, m]; those of a younger step with an older change are not kept up.
+        inverse: of R, where `R_ij = s_i·y_j` of an older i and a younger j, and 0 otherwise, [m, m].
+        d: `s_i·y_i` [m].
         gamma: `s·y / y·y` of the latest pair, [].
         pairs: how many were taken in since the memory was empty, int32 [].
     """
 
     s: PyTree
     y: PyTree
-    r: jax.Array
+    inverse: jax.Array
+    d: jax.Array
     gamma: jax.Array
     pairs: jax.Array
 
@@ -37,14 +38,16 @@ def lbfgs(
 ) -> optax.GradientTransformationExtraArgs:
     r"""L-BFGS, "the" optimizer of full batches: BFGS's inverse Hessian from the latest `memory` pairs, never formed.
 
-    With the pairs as rows of S and Y, `R = triu(S Y^T)`, `D = diag(R)` and `gamma = s·y / y·y` of the latest,
+    With the pairs as rows of S and Y, the oldest first, `R = triu(S Y^T)`, `D = diag(R)` and `gamma = s·y / y·y` of the
+    latest,
 
-        R a = S g
+        a = R^-1 S g
         q = g - Y^T a
-        R^T c = D a - gamma Y q
+        c = R^-T (D a - gamma Y q)
         p = -(gamma q + S^T c)
 
-    which are the two loops of the textbook as two triangular systems. The length of the step is found by `line_search`.
+    which are the two loops of the textbook as two triangular systems. A new pair adds a column to the inverse of R and
+    takes a row and a column from it, in whatever order the pairs lie. The length of the step is found by `line_search`.
     A pair without positive curvature is left out, or damped: `y` is drawn towards `s / gamma` until the curvature is
     a fifth of `s·s / gamma` (Powell).
 
@@ -80,26 +83,15 @@ def lbfgs(
             return jax.tree.map(lambda x: jnp.zeros((memory, *x.shape), storage or wide(x.dtype)), params)
 
         dtype = dot(params, params).dtype
-        r = jnp.zeros((memory, memory), dtype)
-        return Pairs(rows(), rows(), r, jnp.ones((), dtype), jnp.zeros((), jnp.int32))
+        inverse, d = jnp.zeros((memory, memory), dtype), jnp.zeros(memory, dtype)
+        return Pairs(rows(), rows(), inverse, d, jnp.ones((), dtype), jnp.zeros((), jnp.int32))
 
     def direction(kept, g, params, value_fn):
-        by_age = (kept.pairs + jnp.arange(memory)) % memory  # the oldest first
-        known = jnp.arange(memory) >= memory - kept.pairs
-        r = jnp.where(known[:, None] & known[None, :], jnp.triu(kept.r[by_age][:, by_age]), 0)
-        r = r + jnp.diag(jnp.where(known, 0, 1).astype(r.dtype))
-
-        def products(rows, v):
-            return jnp.where(known, _products(rows, v)[by_age], 0)
-
-        def combination(coefficients, rows):
-            return _combination(jnp.zeros_like(coefficients).at[by_age].set(coefficients), rows)
-
         gamma = jnp.where(kept.pairs > 0, kept.gamma, first_scale(g))
-        a = solve_triangular(r, products(kept.s, g))
-        q = plus(g, -1, combination(a, kept.y))
-        c = solve_triangular(r, jnp.diag(r) * a - gamma * products(kept.y, q), trans=1)
-        return times(-1, plus(times(gamma, q), 1, combination(c, kept.s))), 0
+        a = jnp.sum(kept.inverse * _products(kept.s, g)[None, :], axis=1)
+        q = plus(g, -1, _combination(a, kept.y))
+        c = jnp.sum((kept.d * a - gamma * _products(kept.y, q))[:, None] * kept.inverse, axis=0)
+        return times(-1, plus(times(gamma, q), 1, _combination(c, kept.s))), 0
 
     def learn(kept, s, y):
         if curvature == "damp":
@@ -112,17 +104,20 @@ def lbfgs(
             return lax.dynamic_update_index_in_dim(rows, row, i, 0)
 
         rows_s, rows_y = jax.tree.map(put, kept.s, s), jax.tree.map(put, kept.y, y)
-        column = jnp.where(curves, _products(rows_s, y), kept.r[:, i])
+        new = jnp.arange(memory) == i
+        older = jnp.where(new[:, None] | new[None, :], 0, kept.inverse)
+        column = (new - jnp.sum(older * _products(rows_s, y)[None, :], axis=1)) / sy
         return Pairs(
             rows_s,
             rows_y,
-            kept.r.at[:, i].set(column),
+            jnp.where(curves, jnp.where(new[None, :], column[:, None], older), kept.inverse),
+            jnp.where(curves & new, sy, kept.d),
             jnp.where(curves, sy / yy, kept.gamma),
             kept.pairs + curves,
         )
 
     def forget(kept, now):
-        return kept._replace(pairs=jnp.where(now, 0, kept.pairs))
+        return kept._replace(inverse=jnp.where(now, 0, kept.inverse), pairs=jnp.where(now, 0, kept.pairs))
 
     return searching("L-BFGS", init, direction, learn, forget)
 

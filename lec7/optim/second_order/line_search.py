@@ -154,22 +154,23 @@ def line_search(
         finite = jnp.isfinite(t.f) & jnp.isfinite(t.d)
         wolfe = finite & lower & (jnp.abs(t.d) <= -c2 * slope)
         falling = (f == -jnp.inf) | (lower & (t.d <= c1 * slope) & (t.a >= LARGEST))
-        s = _choose(finite, _narrowed(s, t, lower, c1 * slope), _nearer(s, t))
-        lowest = wolfe | (finite & (s.best.a == t.a))
-        best = _choose(wolfe, t, s.best)
-        outcome = jnp.select(
-            [wolfe, falling, _is_spent(s) & (best.a > 0), _is_spent(s)],
-            [Outcome.WOLFE, Outcome.FALLING, Outcome.LOWER, Outcome.NO_STEP],
-            Outcome.NONE,
-        )
-        there = (jnp.where(lowest, f, s.there[0]), where(lowest, g, s.there[1]))
-        return s._replace(best=best, there=there, outcome=outcome.astype(jnp.int32))
 
-    outcome = jnp.select(
-        [~jnp.isfinite(value) | ~jnp.isfinite(slope), slope >= 0],
-        [Outcome.NOT_FINITE, Outcome.NO_STEP],
-        Outcome.NONE,
-    )
+        def narrowed():
+            return _choose(finite, _narrowed(s, t, lower, c1 * slope), _nearer(s, t))
+
+        # Most searches end with their first trial.
+        found = wolfe | falling
+        new = lax.cond(found, lambda: s._replace(best=_choose(wolfe, t, s.best)), narrowed)
+        spent = _is_spent(new)
+        ended = jnp.where(new.best.a > 0, Outcome.LOWER, Outcome.NO_STEP)
+        outcome = jnp.where(wolfe, Outcome.WOLFE, jnp.where(falling, Outcome.FALLING, jnp.where(spent, ended, 0)))
+        lowest = finite & (new.best.a == t.a)
+        there = (jnp.where(lowest, f, s.there[0]), where(lowest, g, s.there[1]))
+        evaluations = s.evaluations + 1
+        return new._replace(there=there, outcome=outcome.astype(jnp.int32), evaluations=evaluations)
+
+    unusable = ~jnp.isfinite(value) | ~jnp.isfinite(slope)
+    outcome = jnp.where(unusable, Outcome.NOT_FINITE, jnp.where(slope >= 0, Outcome.NO_STEP, Outcome.NONE))
     one, inf = jnp.ones_like(value), jnp.full_like(value, jnp.inf)
     first = _Search(
         a=one,
@@ -211,7 +212,7 @@ def _is_spent(s: _Search) -> jax.Array:
     """Whether nothing is left to try: the interval is as narrow as its ends are exact, or the trials are used up."""
     narrow = jnp.abs(s.other.a - s.best.a) <= jnp.finfo(s.a.dtype).eps ** (1 / 3) * s.high
     nowhere = jnp.where(s.bracketed, narrow | (s.a <= s.low) | (s.a >= s.high), s.a <= s.best.a)
-    return nowhere | (s.evaluations >= MOST_EVALUATIONS)
+    return nowhere | (s.evaluations + 1 >= MOST_EVALUATIONS)
 
 
 def _nearer(s: _Search, t: _Point) -> _Search:
@@ -219,7 +220,7 @@ def _nearer(s: _Search, t: _Point) -> _Search:
     a = s.best.a + 0.1 * (t.a - s.best.a)
     low = jnp.where(s.bracketed, s.low, a + 1.1 * (a - s.best.a))
     high = jnp.where(s.bracketed, s.high, a + 4 * (a - s.best.a))
-    return s._replace(a=a, low=low, high=high, limit=t.a, evaluations=s.evaluations + 1)
+    return s._replace(a=a, low=low, high=high, limit=t.a)
 
 
 def _narrowed(s: _Search, t: _Point, lower: jax.Array, enough: jax.Array) -> _Search:
@@ -249,7 +250,6 @@ def _narrowed(s: _Search, t: _Point, lower: jax.Array, enough: jax.Array) -> _Se
         low=jnp.where(bracketed, jnp.minimum(best.a, other.a), a + 1.1 * (a - best.a)),
         high=jnp.where(bracketed, jnp.maximum(best.a, other.a), a + 4 * (a - best.a)),
         widths=_choose(bracketed, (width, s.widths[0]), s.widths),
-        evaluations=s.evaluations + 1,
     )
 
 

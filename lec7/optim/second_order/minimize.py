@@ -67,6 +67,7 @@ class Progress(NamedTuple):
     value: jax.Array
     grad_norm: jax.Array
     evaluations: jax.Array
+    products: jax.Array
     params: Params
 
 
@@ -146,14 +147,11 @@ def _compiled(
 
         def status(value, grad, steps, falling, stuck):
             g = largest(grad)
-            reasons = {
-                Status.NOT_FINITE: ~(jnp.isfinite(value) & jnp.isfinite(g)),
-                Status.CONVERGED: g <= small,
-                Status.UNBOUNDED: falling,
-                Status.NO_PROGRESS: stuck,
-                Status.MAX_STEPS: steps >= max_steps,
-            }
-            return jnp.select(list(reasons.values()), list(reasons), Status.RUNNING).astype(jnp.int32)
+            now = jnp.where(steps >= max_steps, Status.MAX_STEPS, Status.RUNNING)
+            now = jnp.where(stuck, Status.NO_PROGRESS, now)
+            now = jnp.where(falling, Status.UNBOUNDED, now)
+            now = jnp.where(g <= small, Status.CONVERGED, now)
+            return jnp.where(jnp.isfinite(value) & jnp.isfinite(g), now, Status.NOT_FINITE).astype(jnp.int32)
 
         def step(s: _Solve) -> _Solve:
             known = {"value": s.value, "grad": s.grad, "value_fn": objective}
@@ -176,7 +174,7 @@ def _compiled(
                 # A step that failed is followed by one down the gradient.
                 stuck = (found.failures > 1) | (idle >= IDLE)
             if callback is not None:
-                jax.debug.callback(callback, Progress(steps, value, largest(grad), evaluations, params))
+                jax.debug.callback(callback, Progress(steps, value, largest(grad), evaluations, products, params))
             now = status(value, grad, steps, falling, stuck)
             return _Solve(params, value, grad, opt_state, steps, evaluations, products, best, idle, now)
 
