@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import optax
 
 from lec7.optim.second_order.dense import check_size, flat
-from lec7.optim.second_order.searching import curved, first_scale, searching
+from lec7.optim.second_order.searching import curved, searching
 
 
 class InverseHessian(NamedTuple):
@@ -46,8 +46,7 @@ def bfgs() -> optax.GradientTransformationExtraArgs:
 
     def direction(kept, g, params, value_fn):
         g, tree_of = flat(g)
-        p = jnp.where(kept.pairs > 0, kept.h @ g, first_scale(g) * g)
-        return tree_of(-p), 0
+        return tree_of(jnp.where(kept.pairs > 0, -(kept.h @ g), 0)), 0
 
     def learn(kept, s, y):
         (s, _), (y, _) = flat(s), flat(y)

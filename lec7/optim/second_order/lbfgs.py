@@ -8,7 +8,7 @@ import optax
 from jax import lax
 
 from lec7.errors import InputError
-from lec7.optim.second_order.searching import curved, first_scale, searching
+from lec7.optim.second_order.searching import curved, searching
 from lec7.optim.second_order.vectors import dot, plus, times
 from lec7.typing import DTypeLike, PyTree, wide
 
@@ -21,7 +21,7 @@ class Pairs(NamedTuple):
         y: changes, leaves [m, *shape].
         inverse: of R, where `R_ij = s_i·y_j` of an older i and a younger j, and 0 otherwise, [m, m].
         d: `s_i·y_i` [m].
-        gamma: `s·y / y·y` of the latest pair, [].
+        gamma: `s·y / y·y` of the latest pair, 0 while there is none, [].
         pairs: how many were taken in since the memory was empty, int32 [].
     """
 
@@ -84,18 +84,17 @@ def lbfgs(
 
         dtype = dot(params, params).dtype
         inverse, d = jnp.zeros((memory, memory), dtype), jnp.zeros(memory, dtype)
-        return Pairs(rows(), rows(), inverse, d, jnp.ones((), dtype), jnp.zeros((), jnp.int32))
+        return Pairs(rows(), rows(), inverse, d, jnp.zeros((), dtype), jnp.zeros((), jnp.int32))
 
     def direction(kept, g, params, value_fn):
-        gamma = jnp.where(kept.pairs > 0, kept.gamma, first_scale(g))
         a = jnp.sum(kept.inverse * _products(kept.s, g)[None, :], axis=1)
         q = plus(g, -1, _combination(a, kept.y))
-        c = jnp.sum((kept.d * a - gamma * _products(kept.y, q))[:, None] * kept.inverse, axis=0)
-        return times(-1, plus(times(gamma, q), 1, _combination(c, kept.s))), 0
+        c = jnp.sum((kept.d * a - kept.gamma * _products(kept.y, q))[:, None] * kept.inverse, axis=0)
+        return times(-1, plus(times(kept.gamma, q), 1, _combination(c, kept.s))), 0
 
     def learn(kept, s, y):
         if curvature == "damp":
-            y = _damped(s, y, kept.gamma)
+            y = _damped(s, y, jnp.where(kept.pairs > 0, kept.gamma, 1))
         sy, yy, curves = curved(s, y)
         i = kept.pairs % memory
 
@@ -117,7 +116,8 @@ def lbfgs(
         )
 
     def forget(kept, now):
-        return kept._replace(inverse=jnp.where(now, 0, kept.inverse), pairs=jnp.where(now, 0, kept.pairs))
+        inverse, gamma, pairs = (jnp.where(now, 0, x) for x in (kept.inverse, kept.gamma, kept.pairs))
+        return kept._replace(inverse=inverse, gamma=gamma, pairs=pairs)
 
     return searching("L-BFGS", init, direction, learn, forget)
 

@@ -9,7 +9,7 @@ import optax
 from jax.scipy.linalg import solve_triangular
 
 from lec7.optim.second_order.dense import check_size, flat
-from lec7.optim.second_order.line_search import Found, Outcome, area_under_slopes, nothing_found
+from lec7.optim.second_order.line_search import Found, Outcome, change, nothing_found
 from lec7.optim.second_order.objective import ValueFn, check_params, checked
 from lec7.optim.second_order.searching import SearchState, searching
 from lec7.optim.second_order.vectors import dot, plus, where
@@ -141,7 +141,7 @@ def levenberg_marquardt(residuals: Residuals, damping: Scalar = 1e-3) -> optax.G
 
         step = tree_of(p)
         f, g = jax.value_and_grad(value_fn)(plus(params, 1, step))
-        fall = value - area_under_slopes(value, f, dot(grad, step), dot(g, step))
+        fall = -change(value, f, dot(grad, step), dot(g, step))
         rho = jnp.where(promised > 0, fall / promised, -1)
         better = jnp.isfinite(f) & (rho > 1e-4)
         kept = Damping(

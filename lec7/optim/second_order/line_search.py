@@ -5,12 +5,13 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jax.flatten_util import ravel_pytree
 
 from lec7.optim.second_order.objective import ValueFn
 from lec7.optim.second_order.told import Told
 from lec7.optim.second_order.vectors import dot, plus, times, where
 from lec7.ranges import INSIDE, check
-from lec7.typing import Params, PyTree, Scalar, wide
+from lec7.typing import DTypeLike, Params, PyTree, Scalar, wide
 
 MOST_EVALUATIONS = 30
 """Points that one search looks at, at most."""
@@ -69,20 +70,20 @@ def nothing_found(params: Params) -> Found:
 
 
 class _Point(NamedTuple):
-    """A step size, and value and slope there."""
+    """A step size, how the value has changed there, and the slope, in units in which the slope at the start is -1."""
 
     a: jax.Array
     f: jax.Array
     d: jax.Array
 
 
-class _Search(NamedTuple):
-    """Where a search stands.
+class _Interval(NamedTuple):
+    """Where a step is looked for.
 
     `best` is the lowest point up to now and `other` the far end of the interval around a minimum, once there is one
     (`bracketed`); the next trial is at `a`, in [`low`, `high`]; `widths` are the interval's, latest first; `limit` is
     the first step that is too far, where the function is not finite; `shifted` tells that no trial has satisfied the
-    sufficient decrease with a rising slope yet; `there` has the objective's value and gradient at `best`.
+    sufficient decrease with a rising slope yet.
     """
 
     a: jax.Array
@@ -94,7 +95,13 @@ class _Search(NamedTuple):
     high: jax.Array
     widths: tuple[jax.Array, jax.Array]
     limit: jax.Array
-    there: tuple[jax.Array, PyTree]
+
+
+class _Search(NamedTuple):
+    """The interval, as one array; the lowest point's step size, value and gradient; how it ended, and evaluations."""
+
+    interval: jax.Array
+    lowest: tuple[jax.Array, jax.Array, PyTree]
     outcome: jax.Array
     evaluations: jax.Array
 
@@ -114,7 +121,7 @@ def line_search(
         |g(x + a p)·p| <= c2 |g·p|            strong Wolfe condition on the slope
 
     Near a minimum two values differ by less than their rounding, though gradients still tell them apart. There the
-    value is replaced by `f(x) + a (g·p + g(x + a p)·p) / 2`, the area under the slopes, which makes of the first
+    difference is replaced by `a (g·p + g(x + a p)·p) / 2`, the area under the slopes, which makes of the first
     condition Hager and Zhang's approximate one, `g(x + a p)·p <= (2 c1 - 1) g·p`. A trial with a NaN or an infinity
     counts as too far.
 
@@ -142,80 +149,92 @@ def line_search(
     check("c1", c1, INSIDE, "the part of the promised decrease that is asked for, such as 1e-4")
     check("c2", c2, INSIDE, "the part of the slope that may be left, such as 0.9")
     value = jnp.asarray(value, wide(jnp.result_type(value)))
-    slope = dot(grad, direction).astype(value.dtype)
-    start = _Point(jnp.zeros_like(value), value, slope)
+    return search(value_fn, params, value, grad, direction, dot(grad, direction), c1, c2)
+
+
+def search(
+    value_fn: ValueFn,
+    params: Params,
+    value: jax.Array,
+    grad: PyTree,
+    direction: PyTree,
+    slope: jax.Array,
+    c1: Scalar = 1e-4,
+    c2: Scalar = 0.9,
+) -> Found:
+    """`line_search` where the slope `g·p` is known."""
+    slope = slope.astype(value.dtype)
     evaluate = jax.value_and_grad(value_fn)
+    begun, interval_of = ravel_pytree(_begun(value.dtype))
 
     def body(s: _Search) -> _Search:
-        f, g = evaluate(plus(params, s.a, direction))
+        a = s.interval[0]
+        f, g = evaluate(plus(params, a, direction))
         f, d = f.astype(value.dtype), dot(g, direction).astype(value.dtype)
-        t = _Point(s.a, area_under_slopes(value, f, s.a * slope, s.a * d), d)
-        lower = t.f <= value + c1 * t.a * slope
+        t = _Point(a, change(value, f, a * slope, a * d) / -slope, d / -slope)
         finite = jnp.isfinite(t.f) & jnp.isfinite(t.d)
-        wolfe = finite & lower & (jnp.abs(t.d) <= -c2 * slope)
-        falling = (f == -jnp.inf) | (lower & (t.d <= c1 * slope) & (t.a >= LARGEST))
+        lower = t.f <= -c1 * t.a
+        wolfe = finite & lower & (jnp.abs(t.d) <= c2)
+        falling = (f == -jnp.inf) | (lower & (t.d <= -c1) & (t.a >= LARGEST))
 
-        def narrowed():
-            return _choose(finite, _narrowed(s, t, lower, c1 * slope), _nearer(s, t))
+        def go_on():
+            interval = interval_of(s.interval)
+            new = _choose(finite, _narrowed(interval, t, lower, c1), _nearer(interval, t))
+            spent = _is_spent(new) | (s.evaluations + 1 >= MOST_EVALUATIONS)
+            ended = jnp.where(new.best.a > 0, Outcome.LOWER, Outcome.NO_STEP)
+            return ravel_pytree(new)[0], jnp.where(spent, ended, Outcome.NONE), finite & (new.best.a == t.a)
 
-        # Most searches end with their first trial.
-        found = wolfe | falling
-        new = lax.cond(found, lambda: s._replace(best=_choose(wolfe, t, s.best)), narrowed)
-        spent = _is_spent(new)
-        ended = jnp.where(new.best.a > 0, Outcome.LOWER, Outcome.NO_STEP)
-        outcome = jnp.where(wolfe, Outcome.WOLFE, jnp.where(falling, Outcome.FALLING, jnp.where(spent, ended, 0)))
-        lowest = finite & (new.best.a == t.a)
-        there = (jnp.where(lowest, f, s.there[0]), where(lowest, g, s.there[1]))
-        evaluations = s.evaluations + 1
-        return new._replace(there=there, outcome=outcome.astype(jnp.int32), evaluations=evaluations)
+        # Most searches end with their first trial, and interpolate nothing.
+        interval, outcome, is_lowest = lax.cond(
+            wolfe | falling, lambda: (s.interval, jnp.where(wolfe, Outcome.WOLFE, Outcome.FALLING), wolfe), go_on
+        )
+        lowest = _choose(is_lowest, (t.a, f, g), s.lowest)
+        return _Search(interval, lowest, outcome.astype(jnp.int32), s.evaluations + 1)
 
     unusable = ~jnp.isfinite(value) | ~jnp.isfinite(slope)
     outcome = jnp.where(unusable, Outcome.NOT_FINITE, jnp.where(slope >= 0, Outcome.NO_STEP, Outcome.NONE))
-    one, inf = jnp.ones_like(value), jnp.full_like(value, jnp.inf)
-    first = _Search(
-        a=one,
-        best=start,
-        other=start,
-        bracketed=one < 0,
-        shifted=one > 0,
-        low=0 * one,
-        high=5 * one,
-        widths=(inf, inf),
-        limit=inf,
-        there=(value, grad),
-        outcome=outcome.astype(jnp.int32),
-        evaluations=jnp.zeros((), jnp.int32),
+    none = jnp.zeros((), jnp.int32)
+    last = lax.while_loop(
+        lambda s: s.outcome == Outcome.NONE,
+        body,
+        _Search(begun, (jnp.zeros_like(value), value, grad), outcome.astype(jnp.int32), none),
     )
-    last = lax.while_loop(lambda s: s.outcome == Outcome.NONE, body, first)
+    a, after, grad = last.lowest
     return Found(
-        step=where(last.best.a > 0, times(last.best.a, direction), jax.tree.map(jnp.zeros_like, params)),
-        value=last.there[0],
-        grad=last.there[1],
-        step_size=last.best.a,
+        step=where(a > 0, times(a, direction), jax.tree.map(jnp.zeros_like, params)),
+        value=after,
+        grad=grad,
+        step_size=a,
         outcome=last.outcome,
-        failures=(last.best.a == 0).astype(jnp.int32),
+        failures=(a == 0).astype(jnp.int32),
         evaluations=last.evaluations,
-        products=jnp.zeros((), jnp.int32),
+        products=none,
     )
 
 
-def area_under_slopes(value: jax.Array, f: jax.Array, d0: jax.Array, d1: jax.Array) -> jax.Array:
-    """The value `f` at the end of a step, or, where rounding hides how it differs from that at the start, an estimate.
+def _begun(dtype: DTypeLike) -> _Interval:
+    """Ahead of the first trial, at 1."""
+    zero, one, inf = (jnp.asarray(x, dtype) for x in (0, 1, jnp.inf))
+    start = _Point(zero, zero, -one)
+    return _Interval(one, start, start, one < 0, one > 0, zero, 5 * one, (inf, inf), inf)
+
+
+def change(value: jax.Array, f: jax.Array, d0: jax.Array, d1: jax.Array) -> jax.Array:
+    """How the value changes in a step to `f`; where rounding hides it, the area under the slopes.
 
     `d0` and `d1` are the slopes at start and end, times the step's length.
     """
     noise = jnp.finfo(value.dtype).eps ** (2 / 3) * jnp.abs(value)
-    return jnp.where(jnp.abs(f - value) <= noise, value + (d0 + d1) / 2, f)
+    return jnp.where(jnp.abs(f - value) <= noise, (d0 + d1) / 2, f - value)
 
 
-def _is_spent(s: _Search) -> jax.Array:
-    """Whether nothing is left to try: the interval is as narrow as its ends are exact, or the trials are used up."""
+def _is_spent(s: _Interval) -> jax.Array:
+    """Whether nothing is left to try: the interval is as narrow as its ends are exact."""
     narrow = jnp.abs(s.other.a - s.best.a) <= jnp.finfo(s.a.dtype).eps ** (1 / 3) * s.high
-    nowhere = jnp.where(s.bracketed, narrow | (s.a <= s.low) | (s.a >= s.high), s.a <= s.best.a)
-    return nowhere | (s.evaluations + 1 >= MOST_EVALUATIONS)
+    return jnp.where(s.bracketed, narrow | (s.a <= s.low) | (s.a >= s.high), s.a <= s.best.a)
 
 
-def _nearer(s: _Search, t: _Point) -> _Search:
+def _nearer(s: _Interval, t: _Point) -> _Interval:
     """After a trial that is not finite, which tells how far one may go and nothing else: a tenth as far."""
     a = s.best.a + 0.1 * (t.a - s.best.a)
     low = jnp.where(s.bracketed, s.low, a + 1.1 * (a - s.best.a))
@@ -223,14 +242,14 @@ def _nearer(s: _Search, t: _Point) -> _Search:
     return s._replace(a=a, low=low, high=high, limit=t.a)
 
 
-def _narrowed(s: _Search, t: _Point, lower: jax.Array, enough: jax.Array) -> _Search:
+def _narrowed(s: _Interval, t: _Point, lower: jax.Array, c1: Scalar) -> _Interval:
     """After a trial at a point: the interval with the point in it, and where to try next (MINPACK-2's dcsrch).
 
-    `lower` is whether the decrease was sufficient, and `enough` the slope of what is sufficient.
+    `lower` is whether the decrease was sufficient, which is one of `c1` for each unit of the step.
     """
     shifted = s.shifted & ~(lower & (t.d >= 0))
     # As long as no point with a rising slope is known, of the function less the decrease that is asked for.
-    shift = jnp.where(shifted & (t.f <= s.best.f) & ~lower, enough, 0)
+    shift = jnp.where(shifted & (t.f <= s.best.f) & ~lower, -c1, 0)
     x, y, moved = (point._replace(f=point.f - point.a * shift, d=point.d - shift) for point in (s.best, s.other, t))
     higher, turned = moved.f > x.f, moved.d * x.d < 0
     a = _interpolated(s, x, y, moved)
@@ -253,7 +272,7 @@ def _narrowed(s: _Search, t: _Point, lower: jax.Array, enough: jax.Array) -> _Se
     )
 
 
-def _interpolated(s: _Search, x: _Point, y: _Point, t: _Point) -> jax.Array:
+def _interpolated(s: _Interval, x: _Point, y: _Point, t: _Point) -> jax.Array:
     """A minimum of cubics and parabolas through the best point x, the far end y and a trial t (MINPACK-2's dcstep)."""
     higher, turned, flatter = t.f > x.f, t.d * x.d < 0, jnp.abs(t.d) < jnp.abs(x.d)
     # The cubic, from that of two points which it is more safely measured from.

@@ -8,8 +8,8 @@ import optax
 from jax import lax
 
 from lec7.optim.second_order.dense import check_size, flat
-from lec7.optim.second_order.searching import searching, steepest
-from lec7.optim.second_order.vectors import dot, plus, times, where
+from lec7.optim.second_order.searching import searching
+from lec7.optim.second_order.vectors import dot, plus, times
 from lec7.ranges import FROM_ONE, INSIDE, NOT_NEGATIVE, check, number
 from lec7.typing import PyTree, Scalar
 
@@ -121,6 +121,6 @@ def newton_cg(forcing: Scalar = 0.1, most_products: int | jax.Array = 200) -> op
         zero = times(0, g)
         first = _Descent(zero, g, gg, times(-1, g), jnp.zeros((), jnp.int32), ~(gg > 0))
         last = lax.while_loop(lambda s: ~s.ended, step, first)
-        return where(dot(last.z, last.z) > 0, last.z, steepest(g)), last.products
+        return last.z, last.products
 
     return searching("Newton-CG", lambda params: (), direction)

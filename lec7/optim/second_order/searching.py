@@ -7,10 +7,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import optax
+from jax import lax
 
-from lec7.optim.second_order.line_search import Found, line_search, nothing_found
+from lec7.optim.second_order.line_search import Found, nothing_found, search
 from lec7.optim.second_order.objective import ValueFn, check_params, checked
-from lec7.optim.second_order.vectors import dot, minus, times, where
+from lec7.optim.second_order.vectors import dot, minus, times
 from lec7.typing import Params, PyTree
 
 Direction = Callable[[Any, PyTree, Params, ValueFn], tuple[PyTree, jax.Array | int]]
@@ -43,7 +44,8 @@ def searching(
         name: what the method is called in tables and messages.
         init: from the parameters to what the method keeps.
         direction: from what is kept, the incoming gradient, the parameters and the objective to a direction shaped as
-            the parameters, and to the number of products of the curvature with a vector that it took.
+            the parameters, 0 where nothing is known, and to the number of products of the curvature with a vector
+            that it took.
         learn: from what is kept, a step and the change of the gradient along it to what is kept.
         forget: what is kept, empty again where the second argument is true.
 
@@ -63,9 +65,11 @@ def searching(
         grad = updates if grad is None else grad
         value, value_fn = checked(name, grad, params, value, value_fn, state.found.value.dtype)
         p, products = direction(state.kept, updates, params, value_fn)
-        # Also where the slope is NaN.
-        restart = (state.found.failures > 0) | ~(dot(grad, p) < 0)
-        found = line_search(value_fn, params, value, grad, where(restart, steepest(grad), p))
+        slope = dot(grad, p)
+        # Also where the slope is NaN, or 0, as that of an empty memory is.
+        restart = (state.found.failures > 0) | ~(slope < 0)
+        p, slope = lax.cond(restart, lambda: steepest(grad), lambda: (p, slope))
+        found = search(value_fn, params, value, grad, p, slope)
         kept = learn(forget(state.kept, restart), found.step, minus(found.grad, grad))
         failures = jnp.where(found.failures > 0, state.found.failures + 1, 0)
         found = found._replace(failures=failures, products=jnp.asarray(products, jnp.int32))
@@ -74,18 +78,15 @@ def searching(
     return optax.GradientTransformationExtraArgs(start, update)
 
 
-def steepest(grad: PyTree) -> PyTree:
-    """Down the gradient, by a length of 1 at most.
+def steepest(grad: PyTree) -> tuple[PyTree, jax.Array]:
+    """Down the gradient, by a length of 1 at most; and the slope that way.
 
-    >>> steepest(jnp.array([4.0])).tolist()
-    [-1.0]
+    >>> [x.tolist() for x in steepest(jnp.array([4.0]))]
+    [[-1.0], -4.0]
     """
-    return times(-first_scale(grad), grad)
-
-
-def first_scale(grad: PyTree) -> jax.Array:
-    """What stands for the inverse curvature before anything is known of it: `min(1, 1 / |g|)`."""
-    return 1 / jnp.maximum(1, jnp.sqrt(dot(grad, grad)))
+    squared = dot(grad, grad)
+    scale = 1 / jnp.maximum(1, jnp.sqrt(squared))
+    return times(-scale, grad), -scale * squared
 
 
 def curved(s: PyTree, y: PyTree) -> tuple[jax.Array, jax.Array, jax.Array]:
