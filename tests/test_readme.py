@@ -4,10 +4,9 @@ import re
 from pathlib import Path
 
 import jax.numpy as jnp
-import optax
 import pytest
 
-from lec7 import experiment, optim
+from lec7 import experiment
 
 ROOT = Path(__file__).parents[1]
 
@@ -17,9 +16,10 @@ def blocks(page):
     return re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)
 
 
-LIBRARY, OWN = blocks("README.md")
+LIBRARY, SOLVE, OWN = blocks("README.md")
 AVERAGES, ENSEMBLES = blocks("docs/ensembles.md")
 (PLATEAU,) = blocks("docs/schedules.md")
+SOLVING, STEPPING, FITTING = blocks("docs/second_order.md")
 PARAMS = {
     "head": {"kernel": jnp.ones((4, 3)), "bias": jnp.ones(3)},
     "blocks": [{"kernel": jnp.ones((4, 4))} for _ in range(12)],
@@ -49,13 +49,27 @@ def test_an_ensemble_in_ten_lines(capsys, monkeypatch):
     assert float(re.search(r"'accuracy': Array\(([\d.]+)", capsys.readouterr().out)[1]) > 0.95
 
 
-OPTIMIZERS = [(block, {"optax": optax, "optim": optim, "params": PARAMS}) for block in blocks("docs/optimizers.md")]
-"""Blocks, and what they take for granted."""
-OPTIMIZERS += [(PLATEAU, {}), (AVERAGES, {})]
+def test_solvers(capsys):
+    """The README's block, and the page's, which go on from each other."""
+    names = {}
+    for block in (SOLVE, SOLVING, STEPPING, FITTING):
+        exec(compile(block, "docs/second_order.md", "exec"), names)
+    said = capsys.readouterr().out
+    assert "The gradient is as small as was asked for." in said
+    assert {"step_size", "evaluations", "failed_searches"} <= set(re.findall(r"'(\w+)'", said))
+    assert {name: round(float(x), 2) for name, x in names["fit"].params.items()} == {
+        "height": 2.0,
+        "rate": 0.7,
+        "floor": 0.5,
+    }
 
 
-@pytest.mark.parametrize(("block", "names"), OPTIMIZERS, ids=range(len(OPTIMIZERS)))
-def test_each_optimizer_on_a_page_takes_a_step(block, names, capsys):
+OPTIMIZERS = [*blocks("docs/optimizers.md"), PLATEAU, AVERAGES]
+
+
+@pytest.mark.parametrize("block", OPTIMIZERS, ids=range(len(OPTIMIZERS)))
+def test_each_optimizer_on_a_page_takes_a_step(block, capsys):
+    names = {}
     exec(compile(block, "docs", "exec"), names)
     tx = names["tx"]
     for said in re.findall(r"^print\(.*\)  # (.*)$", block, re.MULTILINE):

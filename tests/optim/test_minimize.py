@@ -215,7 +215,7 @@ def test_an_average_comes_with_the_result(x64):
         ({"params": ()}, "there are no parameters"),
         ({"atol": -1.0}, "atol is -1.0, expected a finite number, at least 0"),
         ({"rtol": float("nan")}, "rtol is nan, expected a finite number, at least 0"),
-        ({"max_steps": 0}, "max_steps is 0, expected a finite number, at least 1"),
+        ({"max_steps": 0}, "max_steps is 0, expected a whole number, at least 1"),
     ],
 )
 def test_bad_input_is_told(arguments, message):

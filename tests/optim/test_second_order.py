@@ -396,7 +396,7 @@ def test_a_matrix_that_is_too_large_is_refused_before_it_is_made(method):
         (lambda: optim.lbfgs(storage=jnp.int32), "storage is int32, expected a floating dtype"),
         (lambda: optim.newton(damping=-1.0), "damping is -1.0, expected a finite number, at least 0"),
         (lambda: optim.newton_cg(forcing=1.0), r"forcing is 1.0, expected a number in \(0, 1\)"),
-        (lambda: optim.newton_cg(most_products=0), "most_products is 0, expected a finite number, at least 1"),
+        (lambda: optim.newton_cg(most_products=0), "most_products is 0, expected a whole number, at least 1"),
         (lambda: optim.levenberg_marquardt(jnp.sin, damping=0), "damping is 0, expected a finite number more than 0"),
     ],
 )

@@ -14,7 +14,7 @@ from lec7.optim.second_order.line_search import Found, Outcome
 from lec7.optim.second_order.objective import ValueFn, check_params, once
 from lec7.optim.second_order.told import Told
 from lec7.optim.second_order.vectors import largest
-from lec7.ranges import FROM_ONE, NOT_NEGATIVE, check
+from lec7.ranges import NOT_NEGATIVE, WHOLE_FROM_ONE, check
 from lec7.typing import Params, PyTree, Scalar
 
 IDLE = 50
@@ -130,7 +130,7 @@ def minimize(
     check_params(params)
     check("rtol", rtol, NOT_NEGATIVE, "the gradient that is small enough, as part of the one at the start")
     check("atol", atol, NOT_NEGATIVE, "the gradient that is small enough")
-    check("max_steps", max_steps, FROM_ONE, "the number of updates at most")
+    check("max_steps", max_steps, WHOLE_FROM_ONE, "the number of updates at most")
     return _compiled(value_fn, optimizer, callback)(params, rtol, atol, max_steps)
 
 

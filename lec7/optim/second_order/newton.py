@@ -10,7 +10,7 @@ from jax import lax
 from lec7.optim.second_order.dense import check_size, flat
 from lec7.optim.second_order.searching import searching
 from lec7.optim.second_order.vectors import dot, plus, times
-from lec7.ranges import FROM_ONE, INSIDE, NOT_NEGATIVE, check, number
+from lec7.ranges import INSIDE, NOT_NEGATIVE, WHOLE_FROM_ONE, check, number
 from lec7.typing import PyTree, Scalar
 
 
@@ -93,7 +93,7 @@ def newton_cg(forcing: Scalar = 0.1, most_products: int | jax.Array = 200) -> op
     >>> optim.minimize(f, x, optim.newton_cg()).params.round(2).tolist()
     [1.0, 1.0]
     """
-    check("most_products", most_products, FROM_ONE, "how many products of a step are enough")
+    check("most_products", most_products, WHOLE_FROM_ONE, "how many products of a step are enough")
     eta = number("forcing", forcing, INSIDE, "the part of the gradient that may be left")
 
     def direction(kept, g, params, value_fn):
