@@ -190,6 +190,34 @@ def test_many_problems_at_once_are_the_single_solves(x64):
     assert len(set(together.steps.tolist())) > 1
 
 
+def test_a_scale_far_below_the_first_step_is_found():
+    """Where the first trial is so much too long that rounding puts the minimum of its cubic at the start."""
+
+    @jax.jit
+    def solve(scale):
+        return optim.minimize(
+            lambda x: jnp.sum((x / scale - jnp.arange(4)) ** 2 * jnp.array([1.0, 2, 3, 40])),
+            jnp.zeros(4),
+            optim.lbfgs(),
+            rtol=1e-4,
+            atol=0.0,
+        )
+
+    for scale in (1e-6, 3e-9, 1e-12):
+        result = solve(scale)
+        assert result.status == Status.CONVERGED
+        assert result.evaluations < 20
+
+
+def test_frozen_parameters_have_no_part_in_when_to_stop():
+    params = {"w": jnp.zeros(2), "b": jnp.ones(2)}
+    tx = optim.groups({"w": optim.lbfgs(), ".*": optim.frozen()})
+    result = optim.minimize(lambda p: jnp.sum((p["w"] - 1) ** 2) + jnp.sum((p["b"] - 3) ** 2), params, tx)
+    assert result.status == Status.CONVERGED
+    np.testing.assert_allclose(result.params["w"], 1, rtol=1e-5)
+    np.testing.assert_array_equal(result.params["b"], 1)
+
+
 def test_long_chains_are_solved(x64):
     problem = rosenbrock_chain(200)
     result = optim.minimize(problem.value, jnp.asarray(problem.start), optim.lbfgs(), max_steps=3000)
@@ -215,6 +243,7 @@ def test_an_average_comes_with_the_result(x64):
         ({"params": ()}, "there are no parameters"),
         ({"atol": -1.0}, "atol is -1.0, expected a finite number, at least 0"),
         ({"rtol": float("nan")}, "rtol is nan, expected a finite number, at least 0"),
+        ({"optimizer": "lbfgs"}, r"the optimizer is 'lbfgs', expected an Optax transformation such as optim.lbfgs\(\)"),
         ({"max_steps": 0}, "max_steps is 0, expected a whole number, at least 1"),
     ],
 )

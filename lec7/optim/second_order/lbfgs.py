@@ -58,7 +58,7 @@ def lbfgs(
     Args:
         memory: m, pairs that are kept, at least 1; the state has 2 m + 2 times the parameters' size.
         storage: dtype of the pairs; by default the parameters', and at least float32. (On a CPU, XLA widens bfloat16
-            as it works; float16 saves memory there as well.)
+            as it works; float16 saves memory there as well, but holds nothing beyond 65,504 or below 6e-8.)
         curvature: what becomes of pairs without positive curvature.
 
     Raises:

@@ -260,14 +260,17 @@ def _narrowed(s: _Interval, t: _Point, lower: jax.Array, c1: Scalar) -> _Interva
     # Two trials that left more than two thirds of the interval are followed by one in its middle.
     a = jnp.where(bracketed & (width >= 0.66 * s.widths[1]), best.a + 0.5 * (other.a - best.a), a)
     a = jnp.clip(jnp.where(a >= s.limit, 0.5 * (best.a + s.limit), a), 0, LARGEST)
+    low, high = jnp.minimum(best.a, other.a), jnp.maximum(best.a, other.a)
+    # A minimum so near to an end that rounding puts it there is looked for next to the best point.
+    a = jnp.where(bracketed & ((a <= low) | (a >= high)), best.a + 1e-3 * (other.a - best.a), a)
     return s._replace(
         a=a,
         best=best,
         other=other,
         bracketed=bracketed,
         shifted=shifted,
-        low=jnp.where(bracketed, jnp.minimum(best.a, other.a), a + 1.1 * (a - best.a)),
-        high=jnp.where(bracketed, jnp.maximum(best.a, other.a), a + 4 * (a - best.a)),
+        low=jnp.where(bracketed, low, a + 1.1 * (a - best.a)),
+        high=jnp.where(bracketed, high, a + 4 * (a - best.a)),
         widths=_choose(bracketed, (width, s.widths[0]), s.widths),
     )
 

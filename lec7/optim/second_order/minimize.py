@@ -10,12 +10,14 @@ import optax
 from jax import lax
 
 from lec7 import tree
+from lec7.errors import InputError
+from lec7.optim.groups import frozen_paths
 from lec7.optim.second_order.line_search import Found, Outcome
 from lec7.optim.second_order.objective import ValueFn, check_params, once
 from lec7.optim.second_order.told import Told
 from lec7.optim.second_order.vectors import largest
 from lec7.ranges import NOT_NEGATIVE, WHOLE_FROM_ONE, check
-from lec7.typing import Params, PyTree, Scalar
+from lec7.typing import Params, PyTree, Scalar, is_traced
 
 IDLE = 50
 """Steps along searched lines that may go by without a lower value or a smaller gradient than ever before."""
@@ -42,7 +44,7 @@ class Result(NamedTuple):
     Attributes:
         params: the parameters.
         value: of the objective there, [].
-        grad_norm: magnitude of the largest entry of the gradient there, [].
+        grad_norm: magnitude of the largest entry of the gradient there, but for frozen parameters, [].
         steps: updates of the optimizer, int32 [].
         evaluations: of value and gradient together, the one at the start included, int32 [].
         status: why it ended, a `Status`, int32 []: `Status(int(result.status)).sentence` tells it.
@@ -102,11 +104,13 @@ def minimize(
 ) -> Result:
     """Steps of an optimizer until the gradient is small: `max |g| <= atol + rtol max |g at the start|`.
 
+    Parameters that `optim.frozen()` holds have no part in that.
+
     One compiled loop, in which the objective is traced once. What the optimizer knows of the point that it went to is
     taken over from its state, and evaluated otherwise, as for Adam. It ends as well where no progress can be made, and
     says why. Called again with the same function and optimizer it compiles nothing; inside of `jit` and `vmap` it is
-    part of their program. For data in the objective that change from call to call, jit a function of the data
-    that calls `minimize`.
+    part of their program. So a function that is called again with other data in it gives the old results: jit a
+    function of the data that calls `minimize`.
 
     Args:
         value_fn: the objective, from parameters to a value of shape ().
@@ -115,10 +119,11 @@ def minimize(
         rtol: the gradient that is small enough, as part of the one at the start.
         atol: the gradient that is small enough.
         max_steps: updates at most.
-        callback: is called on the host after each step; under `vmap`, for each lane.
+        callback: is called on the host after each step; under `vmap`, for each lane until all have ended.
 
     Raises:
-        InputError: a parameter is not floating, the value is no single number, or a number is out of range.
+        InputError: a parameter is not floating, the value is no single number, a number is out of range, or there is no
+            optimizer.
 
     >>> f = lambda x: (1 - x[0]) ** 2 + 100 * (x[1] - x[0] ** 2) ** 2
     >>> from lec7 import optim
@@ -131,7 +136,10 @@ def minimize(
     check("rtol", rtol, NOT_NEGATIVE, "the gradient that is small enough, as part of the one at the start")
     check("atol", atol, NOT_NEGATIVE, "the gradient that is small enough")
     check("max_steps", max_steps, WHOLE_FROM_ONE, "the number of updates at most")
-    return _compiled(value_fn, optimizer, callback)(params, rtol, atol, max_steps)
+    if not isinstance(optimizer, optax.GradientTransformation):
+        raise InputError(f"the optimizer is {optimizer!r}, expected an Optax transformation such as optim.lbfgs()")
+    most = max_steps if is_traced(max_steps) else min(int(max_steps), jnp.iinfo(jnp.int32).max)
+    return _compiled(value_fn, optimizer, callback)(params, rtol, atol, most)
 
 
 @lru_cache(maxsize=32)
@@ -143,10 +151,16 @@ def _compiled(
 
     def solve(params, rtol, atol, max_steps):
         value, grad = evaluate(params)
-        small = atol + rtol * largest(grad)
+        opt_state = tx.init(params)
+        frozen = frozen_paths(opt_state)
+
+        def size(grad):
+            return largest({name: g for name, g in tree.named(grad).items() if name not in frozen})
+
+        small = atol + rtol * size(grad)
 
         def status(value, grad, steps, falling, stuck):
-            g = largest(grad)
+            g = size(grad)
             now = jnp.where(steps >= max_steps, Status.MAX_STEPS, Status.RUNNING)
             now = jnp.where(stuck, Status.NO_PROGRESS, now)
             now = jnp.where(falling, Status.UNBOUNDED, now)
@@ -166,27 +180,27 @@ def _compiled(
 
             eps = jnp.finfo(value.dtype).eps
             lower = s.best[0] - value > eps * jnp.abs(value)
-            idle = jnp.where(lower | (largest(grad) < s.best[1]), 0, s.idle + 1)
-            best = jnp.minimum(s.best[0], value), jnp.minimum(s.best[1], largest(grad))
+            idle = jnp.where(lower | (size(grad) < s.best[1]), 0, s.idle + 1)
+            best = jnp.minimum(s.best[0], value), jnp.minimum(s.best[1], size(grad))
             if found is not None:
                 evaluations, products = evaluations + found.evaluations, products + found.products
                 falling = found.outcome == Outcome.FALLING
                 # A step that failed is followed by one down the gradient.
                 stuck = (found.failures > 1) | (idle >= IDLE)
             if callback is not None:
-                jax.debug.callback(callback, Progress(steps, value, largest(grad), evaluations, products, params))
+                jax.debug.callback(callback, Progress(steps, value, size(grad), evaluations, products, params))
             now = status(value, grad, steps, falling, stuck)
             return _Solve(params, value, grad, opt_state, steps, evaluations, products, best, idle, now)
 
         none = jnp.zeros((), jnp.int32)
         begun = status(value, grad, none, none > 0, none > 0)
-        best = value, largest(grad)
-        start = _Solve(params, value, grad, tx.init(params), none, none + 1, none, best, none, begun)
+        best = value, size(grad)
+        start = _Solve(params, value, grad, opt_state, none, none + 1, none, best, none, begun)
         end = lax.while_loop(lambda s: s.status == Status.RUNNING, step, start)
         return Result(
             end.params,
             end.value,
-            largest(end.grad),
+            size(end.grad),
             end.steps,
             end.evaluations,
             end.status,

@@ -70,7 +70,7 @@ def checked(
     if params is None or value is None or value_fn is None:
         missing = [n for n, x in {"params": params, "value": value, "value_fn": value_fn}.items() if x is None]
         raise InputError(
-            f"{method} searches along a line and has no {', no '.join(missing)}: "
+            f"{method} looks for its own step and has no {', no '.join(missing)}: "
             "call update(grads, state, params, value=f(params), grad=grads, value_fn=f)"
         )
     if jnp.shape(value):
