@@ -47,6 +47,17 @@ def number(name: str, given: Scalar, within: Range, meaning: str) -> jax.Array:
     return jnp.asarray(given, float)
 
 
+def check_count(name: str, given: int, meaning: str) -> None:
+    """Refuses what is no int of at least 1, where a program's shape hangs on it, so that it can't be traced.
+
+    >>> check_count("k", 2.5, "how many snapshots to keep")
+    Traceback (most recent call last):
+    lec7.errors.InputError: k is 2.5, expected how many snapshots to keep: an int of at least 1
+    """
+    if isinstance(given, bool) or not isinstance(given, int) or given < 1:
+        raise InputError(f"{name} is {given!r}, expected {meaning}: an int of at least 1")
+
+
 def check(name: str, given: Scalar, within: Range, meaning: str) -> None:
     """Refuses what is no single number, or is known and out of range."""
     if not isinstance(given, numbers.Real) and not hasattr(given, "shape"):

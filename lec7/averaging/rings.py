@@ -9,8 +9,7 @@ from jax.typing import DTypeLike
 
 from lec7 import schedules
 from lec7.averaging.average import Due, average, check_dtype, every_so_often, where_kept
-from lec7.errors import InputError
-from lec7.ranges import WHOLE, check
+from lec7.ranges import WHOLE, check, check_count
 from lec7.typing import Params, PyTree, Scalar, wide
 
 
@@ -130,8 +129,7 @@ def snapshots(
 
 def _ring(kind: type[Latest] | type[Snapshots], k: int, dtype: DTypeLike | None):
     """The rule: how it begins, and how it goes on."""
-    if isinstance(k, bool) or not isinstance(k, int) or k < 1:
-        raise InputError(f"k is {k!r}, expected how many of the latest parameters to keep: an int of at least 1")
+    check_count("k", k, "how many of the latest parameters to keep")
     check_dtype(dtype)
 
     def init(params):

@@ -13,6 +13,7 @@ from lec7.ensemble.soup import NO_MEMBERS, check_stacked
 from lec7.errors import InputError
 from lec7.models import How, Model, Variables, together
 from lec7.models.together import check_how
+from lec7.ranges import check_count
 from lec7.typing import Key, PyTree, is_traced
 
 
@@ -86,8 +87,7 @@ def mc_dropout(model: Model, variables: Variables, inputs: Any, key: Key, n: int
     >>> mc_dropout(model, variables, jnp.ones((5, 4)), jax.random.key(1), n=100).shape
     (5, 3)
     """
-    if isinstance(n, bool) or not isinstance(n, int) or n < 1:
-        raise InputError(f"n is {n!r}, expected the number of draws of the noise, an int of at least 1")
+    check_count("n", n, "the number of draws of the noise")
     check_how(how)
 
     def answer(i: jax.Array) -> PyTree:

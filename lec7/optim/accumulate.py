@@ -6,8 +6,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from lec7.errors import InputError
 from lec7.optim.apply import Applying, apply_gradients, no_updates
+from lec7.ranges import check_count
 from lec7.typing import PyTree, wide
 
 
@@ -58,8 +58,7 @@ def accumulate(tx: optax.GradientTransformation, k: int) -> Applying:
     >>> float(x)
     -2.0
     """
-    if isinstance(k, bool) or not isinstance(k, int) or k < 1:
-        raise InputError(f"k is {k!r}, expected the number of micro-batches of a step: an int of at least 1")
+    check_count("k", k, "the number of micro-batches of a step")
     tx = optax.with_extra_args_support(tx)
 
     def init(params):

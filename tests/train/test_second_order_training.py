@@ -1,6 +1,6 @@
 """Methods of second order in the training step: with the full batch, with small ones, and with dropout."""
 
-import importlib.util
+import importlib
 from pathlib import Path
 
 import jax
@@ -9,9 +9,8 @@ import numpy as np
 import optax
 import pytest
 
-from lec7 import averaging, losses, models, optim, train
+from lec7 import averaging, experiment, losses, models, optim, train
 from lec7.errors import InputError
-from lec7.experiment import check
 
 
 def trained(small, optimizer, batch_size, steps, keep=1.0):
@@ -42,24 +41,20 @@ def test_small_batches_and_dropout_run_and_are_searched_with_the_noise_of_the_st
     assert metrics["evaluations"].mean() < 5
 
 
-def load_experiment(name):
-    path = Path(__file__).parents[2] / "experiments" / f"{name}.py"
-    spec = importlib.util.spec_from_file_location(name, path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+EXPERIMENTS = Path(__file__).parents[2] / "experiments"
 
 
 def test_a_network_that_is_too_large_for_a_matrix_is_refused_before_the_run():
-    digits = load_experiment("digits")
+    file = experiment.load(EXPERIMENTS / "digits.py")
     with pytest.raises(InputError, match=r"BFGS keeps a matrix of 85,514 x 85,514 numbers .* use optim.lbfgs\(\)"):
-        check(digits.build(digits.Digits(optimizer="bfgs")))
+        experiment.check(file.build(file.hyperparameters(optimizer="bfgs")))
 
 
 @pytest.mark.slow
-def test_the_experiment_prints_its_tables_and_draws(tmp_path, capsys):
-    experiment = load_experiment("second_order")
-    experiment.main(experiment.Options(gradients=60, small_gradients=2, output=tmp_path / "picture.png"))
+def test_the_experiment_prints_its_tables_and_draws(tmp_path, capsys, monkeypatch):
+    monkeypatch.syspath_prepend(EXPERIMENTS)
+    second_order = importlib.import_module("second_order")
+    second_order.main(second_order.Options(gradients=60, small_gradients=2, output=tmp_path / "picture.png"))
     printed = capsys.readouterr().out
     for name in ("Newton-CG", "BFGS", "L-BFGS", "Adam, rate", "momentum, rate"):
         assert f"| {name}" in printed

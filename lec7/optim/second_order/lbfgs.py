@@ -10,6 +10,7 @@ from jax import lax
 from lec7.errors import InputError
 from lec7.optim.second_order.searching import curved, searching
 from lec7.optim.second_order.vectors import dot, plus, times
+from lec7.ranges import check_count
 from lec7.typing import DTypeLike, PyTree, wide
 
 
@@ -71,8 +72,7 @@ def lbfgs(
     >>> optim.minimize(f, x, optim.lbfgs()).params.round(2).tolist()
     [1.0, 1.0]
     """
-    if isinstance(memory, bool) or not isinstance(memory, int) or memory < 1:
-        raise InputError(f"memory is {memory!r}, expected the number of pairs that are kept: an int of at least 1")
+    check_count("memory", memory, "the number of pairs that are kept")
     if curvature not in ("skip", "damp"):
         raise InputError(f"curvature is {curvature!r}, expected 'skip' or 'damp'")
     if storage is not None and not jnp.issubdtype(storage, jnp.floating):
@@ -148,7 +148,7 @@ def _combination(coefficients: jax.Array, rows: PyTree) -> PyTree:
 
 def _damped(s: PyTree, y: PyTree, gamma: jax.Array) -> PyTree:
     """`theta y + (1 - theta) s / gamma`, whose curvature along s is a fifth of `s·s / gamma`, where y has none."""
-    sy, curvature = dot(s, y), dot(s, s) / gamma
-    _, _, curves = curved(s, y)
+    sy, _, curves = curved(s, y)
+    curvature = dot(s, s) / gamma
     theta = jnp.where(curves, 1, 0.8 * curvature / (curvature - sy))
     return plus(times(theta, y), (1 - theta) / gamma, s)

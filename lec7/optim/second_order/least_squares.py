@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import optax
 from jax.scipy.linalg import solve_triangular
 
+from lec7.optim.leafwise import zeros
 from lec7.optim.second_order.dense import check_size, flat
 from lec7.optim.second_order.line_search import Found, Outcome, change, nothing_found
 from lec7.optim.second_order.objective import ValueFn, check_params, checked
@@ -153,7 +154,7 @@ def levenberg_marquardt(residuals: Residuals, damping: Scalar = 1e-3) -> optax.G
         hopeless = ~(p @ p > jnp.finfo(x.dtype).eps ** 2 * (x @ x))
         outcome = jnp.select([better, jnp.isfinite(value)], [Outcome.LOWER, Outcome.NO_STEP], Outcome.NOT_FINITE)
         found = Found(
-            step=where(better, step, jax.tree.map(jnp.zeros_like, params)),
+            step=where(better, step, zeros(params)),
             value=jnp.where(better, f, value),
             grad=where(better, g, grad),
             step_size=better.astype(value.dtype),

@@ -1,12 +1,13 @@
 """A step along a line: the strong Wolfe conditions by Moré and Thuente's search."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 from jax.flatten_util import ravel_pytree
 
+from lec7.optim.leafwise import zeros
 from lec7.optim.second_order.objective import ValueFn
 from lec7.optim.second_order.told import Told
 from lec7.optim.second_order.vectors import dot, plus, times, where
@@ -60,13 +61,9 @@ def nothing_found(params: Params) -> Found:
     >>> Outcome(int(nothing_found(jnp.ones(2)).outcome)).sentence
     'No step was taken yet.'
     """
-
-    def zeros():
-        return jax.tree.map(jnp.zeros_like, params)
-
     dtype = dot(params, params).dtype
     counts = [jnp.zeros((), jnp.int32) for _ in range(4)]
-    return Found(zeros(), jnp.full((), jnp.inf, dtype), zeros(), jnp.zeros((), dtype), *counts)
+    return Found(zeros(params), jnp.full((), jnp.inf, dtype), zeros(params), jnp.zeros((), dtype), *counts)
 
 
 class _Point(NamedTuple):
@@ -179,7 +176,7 @@ def search(
 
         def go_on():
             interval = interval_of(s.interval)
-            new = _choose(finite, _narrowed(interval, t, lower, c1), _nearer(interval, t))
+            new = where(finite, _narrowed(interval, t, lower, c1), _nearer(interval, t))
             spent = _is_spent(new) | (s.evaluations + 1 >= MOST_EVALUATIONS)
             ended = jnp.where(new.best.a > 0, Outcome.LOWER, Outcome.NO_STEP)
             return ravel_pytree(new)[0], jnp.where(spent, ended, Outcome.NONE), finite & (new.best.a == t.a)
@@ -188,7 +185,7 @@ def search(
         interval, outcome, is_lowest = lax.cond(
             wolfe | falling, lambda: (s.interval, jnp.where(wolfe, Outcome.WOLFE, Outcome.FALLING), wolfe), go_on
         )
-        lowest = _choose(is_lowest, (t.a, f, g), s.lowest)
+        lowest = where(is_lowest, (t.a, f, g), s.lowest)
         return _Search(interval, lowest, outcome.astype(jnp.int32), s.evaluations + 1)
 
     unusable = ~jnp.isfinite(value) | ~jnp.isfinite(slope)
@@ -201,7 +198,7 @@ def search(
     )
     a, after, grad = last.lowest
     return Found(
-        step=where(a > 0, times(a, direction), jax.tree.map(jnp.zeros_like, params)),
+        step=where(a > 0, times(a, direction), zeros(params)),
         value=after,
         grad=grad,
         step_size=a,
@@ -254,7 +251,7 @@ def _narrowed(s: _Interval, t: _Point, lower: jax.Array, c1: Scalar) -> _Interva
     higher, turned = moved.f > x.f, moved.d * x.d < 0
     a = _interpolated(s, x, y, moved)
     bracketed = s.bracketed | higher | turned
-    best, other = _choose(higher, s.best, t), _choose(higher, t, _choose(turned, s.best, s.other))
+    best, other = where(higher, s.best, t), where(higher, t, where(turned, s.best, s.other))
 
     width = jnp.abs(other.a - best.a)
     # Two trials that left more than two thirds of the interval are followed by one in its middle.
@@ -271,7 +268,7 @@ def _narrowed(s: _Interval, t: _Point, lower: jax.Array, c1: Scalar) -> _Interva
         shifted=shifted,
         low=jnp.where(bracketed, low, a + 1.1 * (a - best.a)),
         high=jnp.where(bracketed, high, a + 4 * (a - best.a)),
-        widths=_choose(bracketed, (width, s.widths[0]), s.widths),
+        widths=where(bracketed, (width, s.widths[0]), s.widths),
     )
 
 
@@ -279,28 +276,30 @@ def _interpolated(s: _Interval, x: _Point, y: _Point, t: _Point) -> jax.Array:
     """A minimum of cubics and parabolas through the best point x, the far end y and a trial t (MINPACK-2's dcstep)."""
     higher, turned, flatter = t.f > x.f, t.d * x.d < 0, jnp.abs(t.d) < jnp.abs(x.d)
     # The cubic, from that of two points which it is more safely measured from.
-    u = _choose(higher, x, t)
-    v = _choose(higher, t, _choose(turned | flatter, x, y))
+    u = where(higher, x, t)
+    v = where(higher, t, where(turned | flatter, x, y))
     cubic, forward = _cubic(u, v)
     secant = t.a + t.d / (t.d - x.d) * (x.a - t.a)
     parabola = x.a + x.d / ((x.f - t.f) / (t.a - x.a) + x.d) / 2 * (t.a - x.a)
     onward = jnp.where(t.a > x.a, s.high, s.low)
 
-    def closer(p, q, to):
-        return jnp.where(jnp.abs(p - to) < jnp.abs(q - to), p, q)
+    def closer(p, q):
+        return jnp.where(jnp.abs(p - t.a) < jnp.abs(q - t.a), p, q)
+
+    def farther(p, q):
+        return jnp.where(jnp.abs(p - t.a) > jnp.abs(q - t.a), p, q)
 
     # 1. A higher value: a minimum lies between, nearer to x.
     nearer = jnp.abs(cubic - x.a) < jnp.abs(parabola - x.a)
     between = jnp.where(nearer, cubic, cubic + (parabola - cubic) / 2)
     # 2. A lower value and a slope of the other sign: a minimum lies between, nearer to t.
-    between_turned = jnp.where(jnp.abs(cubic - t.a) > jnp.abs(secant - t.a), cubic, secant)
+    between_turned = farther(cubic, secant)
     # 3. A lower value and a slope that is less steep: on, as far as the cubic or the secant says.
     ahead = jnp.where(forward, cubic, onward)
     most = t.a + 0.66 * (y.a - t.a)
-    inside = closer(ahead, secant, t.a)
+    inside = closer(ahead, secant)
     inside = jnp.where(t.a > x.a, jnp.minimum(most, inside), jnp.maximum(most, inside))
-    farther = jnp.where(jnp.abs(ahead - t.a) > jnp.abs(secant - t.a), ahead, secant)
-    on = jnp.where(s.bracketed, inside, jnp.clip(farther, s.low, s.high))
+    on = jnp.where(s.bracketed, inside, jnp.clip(farther(ahead, secant), s.low, s.high))
     # 4. A lower value and a slope as steep: to the minimum of the interval, or as far on as one may.
     far = jnp.where(s.bracketed, cubic, onward)
     return jnp.where(higher, between, jnp.where(turned, between_turned, jnp.where(flatter, on, far)))
@@ -317,7 +316,3 @@ def _cubic(u: _Point, v: _Point) -> tuple[jax.Array, jax.Array]:
     gamma = jnp.where(v.a < u.a, -1, 1) * scale * jnp.sqrt(jnp.maximum(root, 0))
     r = (gamma - u.d + theta) / (gamma - u.d + gamma + v.d)
     return u.a + r * (v.a - u.a), (r < 0) & (gamma != 0)
-
-
-def _choose(condition: jax.Array, a: Any, b: Any) -> Any:
-    return jax.tree.map(lambda a, b: jnp.where(condition, a, b), a, b)

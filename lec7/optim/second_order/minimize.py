@@ -157,10 +157,10 @@ def _compiled(
         def size(grad):
             return largest({name: g for name, g in tree.named(grad).items() if name not in frozen})
 
-        small = atol + rtol * size(grad)
+        g = size(grad)
+        small = atol + rtol * g
 
-        def status(value, grad, steps, falling, stuck):
-            g = size(grad)
+        def status(value, g, steps, falling, stuck):
             now = jnp.where(steps >= max_steps, Status.MAX_STEPS, Status.RUNNING)
             now = jnp.where(stuck, Status.NO_PROGRESS, now)
             now = jnp.where(falling, Status.UNBOUNDED, now)
@@ -178,24 +178,23 @@ def _compiled(
             else:
                 (value, grad), evaluations = evaluate(params), evaluations + 1
 
-            eps = jnp.finfo(value.dtype).eps
-            lower = s.best[0] - value > eps * jnp.abs(value)
-            idle = jnp.where(lower | (size(grad) < s.best[1]), 0, s.idle + 1)
-            best = jnp.minimum(s.best[0], value), jnp.minimum(s.best[1], size(grad))
+            g = size(grad)
+            lower = s.best[0] - value > jnp.finfo(value.dtype).eps * jnp.abs(value)
+            idle = jnp.where(lower | (g < s.best[1]), 0, s.idle + 1)
+            best = jnp.minimum(s.best[0], value), jnp.minimum(s.best[1], g)
             if found is not None:
                 evaluations, products = evaluations + found.evaluations, products + found.products
                 falling = found.outcome == Outcome.FALLING
                 # A step that failed is followed by one down the gradient.
                 stuck = (found.failures > 1) | (idle >= IDLE)
             if callback is not None:
-                jax.debug.callback(callback, Progress(steps, value, size(grad), evaluations, products, params))
-            now = status(value, grad, steps, falling, stuck)
+                jax.debug.callback(callback, Progress(steps, value, g, evaluations, products, params))
+            now = status(value, g, steps, falling, stuck)
             return _Solve(params, value, grad, opt_state, steps, evaluations, products, best, idle, now)
 
         none = jnp.zeros((), jnp.int32)
-        begun = status(value, grad, none, none > 0, none > 0)
-        best = value, size(grad)
-        start = _Solve(params, value, grad, opt_state, none, none + 1, none, best, none, begun)
+        begun = status(value, g, none, none > 0, none > 0)
+        start = _Solve(params, value, grad, opt_state, none, none + 1, none, (value, g), none, begun)
         end = lax.while_loop(lambda s: s.status == Status.RUNNING, step, start)
         return Result(
             end.params,

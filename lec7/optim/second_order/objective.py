@@ -27,17 +27,17 @@ def once(value_fn: ValueFn) -> ValueFn:
     2.0
     """
 
-    def checked(params):
+    def number(params):
         value = value_fn(params)
-        kind = jax.eval_shape(lambda: value) if jax.tree.structure(value) == jax.tree.structure(0) else None
-        if kind is None or kind.shape != () or not jnp.issubdtype(kind.dtype, jnp.floating):
+        is_leaf = jax.tree.structure(value) == jax.tree.structure(0)
+        if not is_leaf or jnp.shape(value) or not jnp.issubdtype(jnp.result_type(value), jnp.floating):
             given = jax.tree.map(lambda x: f"{jnp.result_type(x)}{list(jnp.shape(x))}", value)
             raise InputError(
                 f"value_fn gave {given}, expected one floating number, of shape (); take a mean or a sum of several"
             )
         return value
 
-    return jax.jit(checked)
+    return jax.jit(number)
 
 
 def check_params(params: Params) -> None:
