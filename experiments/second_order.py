@@ -8,6 +8,7 @@ length of their steps by themselves; Adam and momentum have the best of sixteen 
 digits, forward and back; a product of the Hessian with a vector counts as two of them.
 """
 
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -22,6 +23,7 @@ import tyro
 from matplotlib.figure import Figure
 
 from lec7 import averaging, data, losses, models, optim
+from lec7.errors import InputError
 from lec7.experiment import Experiment
 from lec7.models import Variables
 from lec7.typing import Params
@@ -192,6 +194,9 @@ def draw(found: dict[str, Curve], options: Options) -> None:
 
 def main(options: Options) -> None:
     """Prints two tables, in Markdown, and draws the picture."""
+    for name in ("gradients", "small_gradients"):
+        if not (given := getattr(options, name)) >= 1:
+            raise InputError(f"--{name.replace('_', '-')} is {given}, expected at least 1, the price of a run in gradients")
     hp, digits = SecondOrder(), Digits(SecondOrder())
     found = full_batch(digits, options.gradients)
     low = f"to {options.target:g}"
@@ -213,4 +218,8 @@ def main(options: Options) -> None:
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Options, description=__doc__))
+    try:
+        main(tyro.cli(Options, description=__doc__))
+    except InputError as error:
+        print(f"second_order.py: {error}", file=sys.stderr)
+        sys.exit(2)

@@ -130,17 +130,34 @@ def tasks(quick: bool) -> list[Task]:
     return found
 
 
+def compiled(task: Task, solve: Callable[[jax.Array], Any], says: Callable[..., str] = lambda: ""):
+    """A solver that is one program, from a start to a point, steps, evaluations and products, and a code if it has one.
+
+    Each gives two arrays, because a call takes longer with each that it gives.
+    """
+
+    @jax.jit
+    def program(x):
+        x, *counts = solve(x)
+        return x, jnp.stack([jnp.asarray(count, int) for count in counts])
+
+    def read(result):
+        x, counts = result
+        return Ended(x, *counts[:3], says(*counts[3:].tolist()))
+
+    start = jnp.asarray(task.start)
+    return lambda: jax.block_until_ready(program(start)), read
+
+
 def with_lec7(make: Callable[[], optax.GradientTransformation]) -> Build:
     def build(task):
-        tx, start = make(), jnp.asarray(task.start)
-        solve = jax.jit(
-            lambda x: optim.minimize(task.value, x, tx, atol=task.atol, max_steps=STEPS)._replace(opt_state=())
-        )
+        tx = make()
 
-        def run():
-            return jax.block_until_ready(solve(start))
+        def solve(x):
+            r = optim.minimize(task.value, x, tx, atol=task.atol, max_steps=STEPS)
+            return r.params, r.steps, r.evaluations, r.products, r.status
 
-        return run, lambda r: Ended(r.params, r.steps, r.evaluations, r.products, optim.Status(int(r.status)).name)
+        return compiled(task, solve, lambda code: optim.Status(code).name)
 
     return build
 
@@ -196,9 +213,11 @@ def with_optax(task):
         far = largest(optax.tree.get(state, "grad")) > task.atol
         return (steps == 0) | (far & (steps < STEPS) & (evaluations < EVALUATIONS))
 
-    solve = jax.jit(lambda x: lax.while_loop(more, step, (x, tx.init(x), 0, 1)))
-    start = jnp.asarray(task.start)
-    return lambda: jax.block_until_ready(solve(start)), lambda r: Ended(r[0], r[2], r[3], 0, "")
+    def solve(x):
+        x, _, steps, evaluations = lax.while_loop(more, step, (x, tx.init(x), 0, 1))
+        return x, steps, evaluations, 0
+
+    return compiled(task, solve)
 
 
 def with_optimistix(name: str) -> Build:
@@ -213,10 +232,9 @@ def with_optimistix(name: str) -> Build:
         def solve(x):
             solver = Solver(rtol=1e-6, atol=1e-6)
             r = optimistix.minimise(lambda x, _: task.value(x), solver, x, max_steps=EVALUATIONS, throw=False)
-            return r.value, r.state.num_accepted_steps, r.stats["num_steps"]
+            return r.value, r.state.num_accepted_steps, r.stats["num_steps"], 0
 
-        solve, start = jax.jit(solve), jnp.asarray(task.start)
-        return lambda: jax.block_until_ready(solve(start)), lambda r: Ended(*r, 0, "")
+        return compiled(task, solve)
 
     return build
 
@@ -231,11 +249,12 @@ def with_jaxopt(name: str) -> Build:
                 return (largest(state.grad) > self.tol) & (state.num_fun_eval < EVALUATIONS)
 
         solver = Solver(task.value, tol=task.atol, maxiter=STEPS)
-        solve, start = jax.jit(solver.run), jnp.asarray(task.start)
-        return (
-            lambda: jax.block_until_ready(solve(start)),
-            lambda r: Ended(r.params, r.state.iter_num, r.state.num_fun_eval, 0, ""),
-        )
+
+        def solve(x):
+            r = solver.run(x)
+            return r.params, r.state.iter_num, r.state.num_fun_eval, 0
+
+        return compiled(task, solve)
 
     return build
 

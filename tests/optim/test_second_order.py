@@ -1,5 +1,7 @@
 """The methods of second order: against textbooks in NumPy, on the standard problems, and in company."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -216,7 +218,7 @@ def test_lbfgs_keeps_two_vectors_a_pair_and_a_few(memory):
 def test_pairs_may_be_kept_in_half_the_bytes(x64):
     tx = optim.lbfgs(storage=jnp.float16)
     state = tx.init(jnp.ones(50))
-    assert {x.dtype for x in (state.kept.s, state.kept.y)} == {jnp.dtype(jnp.float16)}
+    assert {x.dtype for x in (state.kept.t, state.kept.y)} == {jnp.dtype(jnp.float16)}
     result = optim.minimize(rosenbrock_chain(2).value, jnp.array([-1.2, 1.0]), tx)
     assert result.status == Status.CONVERGED
 
@@ -234,6 +236,20 @@ def test_a_pair_without_curvature_is_left_out_or_damped():
         _, _, (state,) = steps(optim.lbfgs(curvature=word), f, jnp.zeros(2), 1)
         assert state.kept.pairs == pairs
         assert (state.kept.gamma > 0) == (pairs > 0)
+
+
+def test_a_memory_that_overflowed_is_forgotten_and_fills_again():
+    x = jnp.array([-1.2, 1.0])
+    tx = optim.lbfgs(3)
+    _, _, states = steps(tx, rosenbrock, x, 4)
+    spoiled = dataclasses.replace(states[-1], kept=states[-1].kept._replace(t=states[-1].kept.t.at[1].set(jnp.inf)))
+    value, grad = jax.value_and_grad(rosenbrock)(x)
+    for _ in range(2):
+        updates, spoiled = tx.update(grad, spoiled, x, value=value, grad=grad, value_fn=rosenbrock)
+        x, value, grad = x + updates, spoiled.found.value, spoiled.found.grad
+        assert jnp.isfinite(spoiled.kept.t).all()
+        assert spoiled.found.outcome == Outcome.WOLFE
+    assert spoiled.kept.pairs == 2
 
 
 @every
@@ -346,7 +362,7 @@ def test_a_name_chooses_one():
     assert optim.SECOND_ORDER.keys() == {"newton", "newton_cg", "bfgs", "lbfgs"}
     for name in optim.SECOND_ORDER:
         assert isinstance(optim.by_name(name, 0.1).init(jnp.ones(2)), optim.SearchState)
-    assert optim.by_name("lbfgs", 0.1, memory=3).init(jnp.ones(2)).kept.s.shape == (3, 2)
+    assert optim.by_name("lbfgs", 0.1, memory=3).init(jnp.ones(2)).kept.t.shape == (3, 2)
 
 
 # Bad input

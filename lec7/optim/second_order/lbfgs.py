@@ -15,21 +15,19 @@ from lec7.typing import DTypeLike, PyTree, wide
 
 
 class Pairs(NamedTuple):
-    """The latest m pairs of a step and the change of the gradient along it, in a ring.
+    """What the latest m pairs of a step and the change of the gradient along it amount to, in a ring.
 
     Attributes:
-        s: steps, leaves [m, *shape].
-        y: changes, leaves [m, *shape].
-        inverse: of R, where `R_ij = s_i·y_j` of an older i and a younger j, and 0 otherwise, [m, m].
-        d: `s_i·y_i` [m].
+        t: steps, less what younger pairs know better, leaves [m, *shape].
+        y: changes of the gradient, leaves [m, *shape].
+        rho: `1 / s·y` of each pair, 0 where there is none, [m].
         gamma: `s·y / y·y` of the latest pair, 0 while there is none, [].
         pairs: how many were taken in since the memory was empty, int32 [].
     """
 
-    s: PyTree
+    t: PyTree
     y: PyTree
-    inverse: jax.Array
-    d: jax.Array
+    rho: jax.Array
     gamma: jax.Array
     pairs: jax.Array
 
@@ -39,16 +37,19 @@ def lbfgs(
 ) -> optax.GradientTransformationExtraArgs:
     r"""L-BFGS, "the" optimizer of full batches: BFGS's inverse Hessian from the latest `memory` pairs, never formed.
 
-    With the pairs as rows of S and Y, the oldest first, `R = triu(S Y^T)`, `D = diag(R)` and `gamma = s·y / y·y` of the
-    latest,
+    The textbook's first loop goes over the pairs from the youngest to the oldest, `a_i = rho_i s_i·(g - sum of a_j y_j
+    of younger j)` with `rho = 1 / s·y`. That is `a = rho T g`, where the rows of T are the steps less what younger
+    pairs took from them, which each new pair does once and for all:
 
-        a = R^-1 S g
+        t_i -= rho (t_i·y) s
+
+    The rows lie in any order, for the second loop is the transpose of the first:
+
+        a = rho T g
         q = g - Y^T a
-        c = R^-T (D a - gamma Y q)
-        p = -(gamma q + S^T c)
+        p = -(gamma q + T^T (a - gamma rho Y q)),   gamma = s·y / y·y of the latest pair
 
-    which are the two loops of the textbook as two triangular systems. A new pair adds a column to the inverse of R and
-    takes a row and a column from it, in whatever order the pairs lie. The length of the step is found by `line_search`.
+    The length of the step is found by `line_search`.
     A pair without positive curvature is left out, or damped: `y` is drawn towards `s / gamma` until the curvature is
     a fifth of `s·s / gamma` (Powell).
 
@@ -83,41 +84,43 @@ def lbfgs(
             return jax.tree.map(lambda x: jnp.zeros((memory, *x.shape), storage or wide(x.dtype)), params)
 
         dtype = dot(params, params).dtype
-        inverse, d = jnp.zeros((memory, memory), dtype), jnp.zeros(memory, dtype)
-        return Pairs(rows(), rows(), inverse, d, jnp.zeros((), dtype), jnp.zeros((), jnp.int32))
+        return Pairs(rows(), rows(), jnp.zeros(memory, dtype), jnp.zeros((), dtype), jnp.zeros((), jnp.int32))
 
     def direction(kept, g, params, value_fn):
-        a = jnp.sum(kept.inverse * _products(kept.s, g)[None, :], axis=1)
+        a = kept.rho * _products(kept.t, g)
         q = plus(g, -1, _combination(a, kept.y))
-        c = jnp.sum((kept.d * a - kept.gamma * _products(kept.y, q))[:, None] * kept.inverse, axis=0)
-        return times(-1, plus(times(kept.gamma, q), 1, _combination(c, kept.s))), 0
+        b = a - kept.gamma * kept.rho * _products(kept.y, q)
+        return times(-1, plus(times(kept.gamma, q), 1, _combination(b, kept.t))), 0
 
     def learn(kept, s, y):
         if curvature == "damp":
             y = _damped(s, y, jnp.where(kept.pairs > 0, kept.gamma, 1))
         sy, yy, curves = curved(s, y)
         i = kept.pairs % memory
+        new = curves & (jnp.arange(memory) == i)
+        # A row that was forgotten becomes 0, so that it brings no NaN into a sum.
+        stays = (kept.rho > 0) & ~new
+        c = jnp.where(new, 1, jnp.where(stays & curves, -_products(kept.t, y) / sy, 0))
+
+        def carried(t, s):
+            row = jax.vmap(lambda stays, t, c: jnp.where(stays, t, 0) + c * s.astype(wide(s.dtype)))
+            return row(stays, t, c).astype(t.dtype)
 
         def put(rows, v):
             row = jnp.where(curves, v.astype(rows.dtype), lax.dynamic_index_in_dim(rows, i, keepdims=False))
             return lax.dynamic_update_index_in_dim(rows, row, i, 0)
 
-        rows_s, rows_y = jax.tree.map(put, kept.s, s), jax.tree.map(put, kept.y, y)
-        new = jnp.arange(memory) == i
-        older = jnp.where(new[:, None] | new[None, :], 0, kept.inverse)
-        column = (new - jnp.sum(older * _products(rows_s, y)[None, :], axis=1)) / sy
         return Pairs(
-            rows_s,
-            rows_y,
-            jnp.where(curves, jnp.where(new[None, :], column[:, None], older), kept.inverse),
-            jnp.where(curves & new, sy, kept.d),
+            jax.tree.map(carried, kept.t, s),
+            jax.tree.map(put, kept.y, y),
+            jnp.where(new, 1 / sy, kept.rho),
             jnp.where(curves, sy / yy, kept.gamma),
             kept.pairs + curves,
         )
 
     def forget(kept, now):
-        inverse, gamma, pairs = (jnp.where(now, 0, x) for x in (kept.inverse, kept.gamma, kept.pairs))
-        return kept._replace(inverse=inverse, gamma=gamma, pairs=pairs)
+        rho, gamma, pairs = (jnp.where(now, 0, x) for x in (kept.rho, kept.gamma, kept.pairs))
+        return kept._replace(rho=rho, gamma=gamma, pairs=pairs)
 
     return searching("L-BFGS", init, direction, learn, forget)
 

@@ -78,9 +78,10 @@ class _Interval(NamedTuple):
     """Where a step is looked for.
 
     `best` is the lowest point up to now and `other` the far end of the interval around a minimum, once there is one
-    (`bracketed`); the next trial is at `a`, in [`low`, `high`]; `widths` are the interval's, latest first; `limit` is
-    the first step that is too far, where the function is not finite; `shifted` tells that no trial has satisfied the
-    sufficient decrease with a rising slope yet.
+    (`bracketed`); the next trial is at `a`, and where there is no far end the one after goes on by `least` times the
+    way from the best point to it, or further; `widths` are the interval's, latest first; `limit` is the first step that
+    is too far, where the function is not finite; `shifted` tells that no trial has satisfied the sufficient decrease
+    with a rising slope yet.
     """
 
     a: jax.Array
@@ -88,10 +89,16 @@ class _Interval(NamedTuple):
     other: _Point
     bracketed: jax.Array
     shifted: jax.Array
-    low: jax.Array
-    high: jax.Array
+    least: jax.Array
     widths: tuple[jax.Array, jax.Array]
     limit: jax.Array
+
+    @property
+    def ends(self) -> tuple[jax.Array, jax.Array]:
+        """Between which a step may be: of the interval, or as far on as one may go."""
+        x, y, on = self.best.a, self.other.a, self.a - self.best.a
+        low = jnp.where(self.bracketed, jnp.minimum(x, y), self.a + self.least * on)
+        return low, jnp.where(self.bracketed, jnp.maximum(x, y), self.a + 4 * on)
 
 
 class _Search(NamedTuple):
@@ -177,32 +184,32 @@ def search(
         def go_on():
             interval = interval_of(s.interval)
             new = where(finite, _narrowed(interval, t, lower, c1), _nearer(interval, t))
-            spent = _is_spent(new) | (s.evaluations + 1 >= MOST_EVALUATIONS)
-            ended = jnp.where(new.best.a > 0, Outcome.LOWER, Outcome.NO_STEP)
-            return ravel_pytree(new)[0], jnp.where(spent, ended, Outcome.NONE), finite & (new.best.a == t.a)
+            return ravel_pytree(new)[0], finite & (new.best.a == t.a)
 
         # Most searches end with their first trial, and interpolate nothing.
-        interval, outcome, is_lowest = lax.cond(
-            wolfe | falling, lambda: (s.interval, jnp.where(wolfe, Outcome.WOLFE, Outcome.FALLING), wolfe), go_on
-        )
+        interval, is_lowest = lax.cond(wolfe | falling, lambda: (s.interval, wolfe), go_on)
+        outcome = jnp.where(wolfe, Outcome.WOLFE, jnp.where(falling, Outcome.FALLING, Outcome.NONE))
         lowest = where(is_lowest, (t.a, f, g), s.lowest)
         return _Search(interval, lowest, outcome.astype(jnp.int32), s.evaluations + 1)
+
+    def goes_on(s: _Search) -> jax.Array:
+        # Of the interval as it is kept: together with the interpolation, XLA would repeat the one for the other.
+        spent = _is_spent(interval_of(s.interval)) | (s.evaluations >= MOST_EVALUATIONS)
+        return (s.outcome == Outcome.NONE) & ~spent
 
     unusable = ~jnp.isfinite(value) | ~jnp.isfinite(slope)
     outcome = jnp.where(unusable, Outcome.NOT_FINITE, jnp.where(slope >= 0, Outcome.NO_STEP, Outcome.NONE))
     none = jnp.zeros((), jnp.int32)
-    last = lax.while_loop(
-        lambda s: s.outcome == Outcome.NONE,
-        body,
-        _Search(begun, (jnp.zeros_like(value), value, grad), outcome.astype(jnp.int32), none),
-    )
+    start = _Search(begun, (jnp.zeros_like(value), value, grad), outcome.astype(jnp.int32), none)
+    last = lax.while_loop(goes_on, body, start)
     a, after, grad = last.lowest
+    spent = jnp.where(a > 0, Outcome.LOWER, Outcome.NO_STEP)
     return Found(
         step=where(a > 0, times(a, direction), zeros(params)),
         value=after,
         grad=grad,
         step_size=a,
-        outcome=last.outcome,
+        outcome=jnp.where(last.outcome == Outcome.NONE, spent, last.outcome),
         failures=(a == 0).astype(jnp.int32),
         evaluations=last.evaluations,
         products=none,
@@ -213,7 +220,7 @@ def _begun(dtype: DTypeLike) -> _Interval:
     """Ahead of the first trial, at 1."""
     zero, one, inf = (jnp.asarray(x, dtype) for x in (0, 1, jnp.inf))
     start = _Point(zero, zero, -one)
-    return _Interval(one, start, start, one < 0, one > 0, zero, 5 * one, (inf, inf), inf)
+    return _Interval(one, start, start, one < 0, one > 0, -one, (inf, inf), inf)
 
 
 def change(value: jax.Array, f: jax.Array, d0: jax.Array, d1: jax.Array) -> jax.Array:
@@ -227,16 +234,14 @@ def change(value: jax.Array, f: jax.Array, d0: jax.Array, d1: jax.Array) -> jax.
 
 def _is_spent(s: _Interval) -> jax.Array:
     """Whether nothing is left to try: the interval is as narrow as its ends are exact."""
-    narrow = jnp.abs(s.other.a - s.best.a) <= jnp.finfo(s.a.dtype).eps ** (1 / 3) * s.high
-    return jnp.where(s.bracketed, narrow | (s.a <= s.low) | (s.a >= s.high), s.a <= s.best.a)
+    low, high = s.ends
+    narrow = high - low <= jnp.finfo(s.a.dtype).eps ** (1 / 3) * high
+    return jnp.where(s.bracketed, narrow | (s.a <= low) | (s.a >= high), s.a <= s.best.a)
 
 
 def _nearer(s: _Interval, t: _Point) -> _Interval:
     """After a trial that is not finite, which tells how far one may go and nothing else: a tenth as far."""
-    a = s.best.a + 0.1 * (t.a - s.best.a)
-    low = jnp.where(s.bracketed, s.low, a + 1.1 * (a - s.best.a))
-    high = jnp.where(s.bracketed, s.high, a + 4 * (a - s.best.a))
-    return s._replace(a=a, low=low, high=high, limit=t.a)
+    return s._replace(a=s.best.a + 0.1 * (t.a - s.best.a), least=jnp.asarray(1.1, s.a.dtype), limit=t.a)
 
 
 def _narrowed(s: _Interval, t: _Point, lower: jax.Array, c1: Scalar) -> _Interval:
@@ -257,8 +262,8 @@ def _narrowed(s: _Interval, t: _Point, lower: jax.Array, c1: Scalar) -> _Interva
     # Two trials that left more than two thirds of the interval are followed by one in its middle.
     a = jnp.where(bracketed & (width >= 0.66 * s.widths[1]), best.a + 0.5 * (other.a - best.a), a)
     a = jnp.clip(jnp.where(a >= s.limit, 0.5 * (best.a + s.limit), a), 0, LARGEST)
-    low, high = jnp.minimum(best.a, other.a), jnp.maximum(best.a, other.a)
     # A minimum so near to an end that rounding puts it there is looked for next to the best point.
+    low, high = jnp.minimum(best.a, other.a), jnp.maximum(best.a, other.a)
     a = jnp.where(bracketed & ((a <= low) | (a >= high)), best.a + 1e-3 * (other.a - best.a), a)
     return s._replace(
         a=a,
@@ -266,8 +271,7 @@ def _narrowed(s: _Interval, t: _Point, lower: jax.Array, c1: Scalar) -> _Interva
         other=other,
         bracketed=bracketed,
         shifted=shifted,
-        low=jnp.where(bracketed, low, a + 1.1 * (a - best.a)),
-        high=jnp.where(bracketed, high, a + 4 * (a - best.a)),
+        least=jnp.asarray(1.1, a.dtype),
         widths=where(bracketed, (width, s.widths[0]), s.widths),
     )
 
@@ -281,7 +285,8 @@ def _interpolated(s: _Interval, x: _Point, y: _Point, t: _Point) -> jax.Array:
     cubic, forward = _cubic(u, v)
     secant = t.a + t.d / (t.d - x.d) * (x.a - t.a)
     parabola = x.a + x.d / ((x.f - t.f) / (t.a - x.a) + x.d) / 2 * (t.a - x.a)
-    onward = jnp.where(t.a > x.a, s.high, s.low)
+    low, high = s.ends
+    onward = jnp.where(t.a > x.a, high, low)
 
     def closer(p, q):
         return jnp.where(jnp.abs(p - t.a) < jnp.abs(q - t.a), p, q)
@@ -299,7 +304,7 @@ def _interpolated(s: _Interval, x: _Point, y: _Point, t: _Point) -> jax.Array:
     most = t.a + 0.66 * (y.a - t.a)
     inside = closer(ahead, secant)
     inside = jnp.where(t.a > x.a, jnp.minimum(most, inside), jnp.maximum(most, inside))
-    on = jnp.where(s.bracketed, inside, jnp.clip(farther(ahead, secant), s.low, s.high))
+    on = jnp.where(s.bracketed, inside, jnp.clip(farther(ahead, secant), low, high))
     # 4. A lower value and a slope as steep: to the minimum of the interval, or as far on as one may.
     far = jnp.where(s.bracketed, cubic, onward)
     return jnp.where(higher, between, jnp.where(turned, between_turned, jnp.where(flatter, on, far)))

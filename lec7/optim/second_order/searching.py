@@ -66,8 +66,8 @@ def searching(
         value, value_fn = checked(name, grad, params, value, value_fn, state.found.value.dtype)
         p, products = direction(state.kept, updates, params, value_fn)
         slope = dot(grad, p)
-        # Also where the slope is NaN, or 0, as that of an empty memory is.
-        restart = (state.found.failures > 0) | ~(slope < 0)
+        # Also where the slope is no number, or 0, as that of an empty memory is.
+        restart = (state.found.failures > 0) | ~((slope > -jnp.inf) & (slope < 0))
         p, slope = lax.cond(restart, lambda: steepest(grad), lambda: (p, slope))
         found = search(value_fn, params, value, grad, p, slope)
         kept = learn(forget(state.kept, restart), found.step, minus(found.grad, grad))
