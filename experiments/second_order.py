@@ -196,7 +196,9 @@ def main(options: Options) -> None:
     """Prints two tables, in Markdown, and draws the picture."""
     for name in ("gradients", "small_gradients"):
         if not (given := getattr(options, name)) >= 1:
-            raise InputError(f"--{name.replace('_', '-')} is {given}, expected at least 1, the price of a run in gradients")
+            raise InputError(
+                f"--{name.replace('_', '-')} is {given}, expected at least 1, the price of a run in gradients"
+            )
     hp, digits = SecondOrder(), Digits(SecondOrder())
     found = full_batch(digits, options.gradients)
     low = f"to {options.target:g}"
