@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 __version__ = "0.1.0"
 
 _ROOMS = (
+    "augment",
     "averaging",
     "data",
     "ensemble",
@@ -34,6 +35,7 @@ __all__ = [*_ROOMS]  # pyright: ignore[reportUnsupportedDunderAll]
 
 if TYPE_CHECKING:
     from lec7 import (
+        augment,
         averaging,
         data,
         ensemble,

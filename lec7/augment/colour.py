@@ -1,0 +1,271 @@
+"""Augmentations that change pixel values: brightness, contrast, hue and others (lecture 7, "Color Jitter").
+
+All work on images [height, width, channels] in [0, 1]. An image of one channel has no colours to change.
+"""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+
+from lec7 import random
+from lec7.augment.operation import Operation, Span, between, integer, uniform
+from lec7.errors import InputError
+from lec7.ranges import NOT_NEGATIVE, Range, check
+from lec7.typing import ArrayLike, Scalar
+
+_LUMA = (0.299, 0.587, 0.114)
+"""What red, green and blue have to do with how bright a pixel looks (ITU-R BT.601, as in Pillow and torchvision)."""
+
+
+def brightness(factor: Span = 0.4) -> Operation:
+    """Each pixel times a factor.
+
+    Args:
+        factor: (low, high); or a number f for the range [1 - f, 1 + f].
+    """
+    return _blend("brightness", factor, lambda image: jnp.zeros_like(image))
+
+
+def contrast(factor: Span = 0.4) -> Operation:
+    """The difference to the image's mean brightness times a factor.
+
+    Args:
+        factor: (low, high); or a number f for the range [1 - f, 1 + f].
+    """
+    return _blend("contrast", factor, lambda image: jnp.full_like(image, mean_luma(image)), whole_image=True)
+
+
+def saturation(factor: Span = 0.4) -> Operation:
+    """The difference to the gray image times a factor.
+
+    Args:
+        factor: (low, high); or a number f for the range [1 - f, 1 + f].
+    """
+    return _blend("saturation", factor, lambda image: jnp.broadcast_to(luma(image), image.shape))
+
+
+def hue(shift: Span = 0.1) -> Operation:
+    """Colours turned around the circle of hues.
+
+    Args:
+        shift: the largest, or (low, high), as a part of the circle, within [-1/2, 1/2].
+    """
+    low, high = between("shift", shift, "how far to turn the hues")
+    for end in (low, high):
+        check("shift", end, _TURN, "how far to turn the hues, as a part of the circle")
+
+    def paint(drawn, image):
+        return image if image.shape[-1] == 1 else shift_hue(image, drawn["shift"])
+
+    return Operation("hue", lambda key, frame: {"shift": uniform(key, "shift", low, high)}, paint=paint)
+
+
+def pca_colour(basis: ArrayLike, std: Scalar = 0.1) -> Operation:
+    """An offset along the principal components of the colours of a training set.
+
+    Source: lecture 7, "Color Jitter"; Krizhevsky, Sutskever and Hinton, 2012, section 4.1.
+
+    Args:
+        basis: of `pca_basis`: components as columns, each as long as its standard deviation, [3, 3].
+        std: of how much of each component is added; may be traced.
+    """
+    basis = jnp.asarray(basis, jnp.float32)
+    check("std", std, NOT_NEGATIVE, "the standard deviation, such as 0.1")
+    if basis.ndim != 2 or basis.shape[0] != basis.shape[1]:
+        raise InputError(
+            f"the basis has shape {basis.shape}, expected [channels, channels], as pca_basis(images) gives"
+        )
+
+    def draw(key, frame):
+        return {
+            "amounts": jnp.asarray(std, jnp.float32) * jax.random.normal(random.stream(key, "amounts"), basis.shape[:1])
+        }
+
+    def paint(drawn, image):
+        if image.shape[-1] != len(basis):
+            raise InputError(f"the basis is of {len(basis)} channels, the image has {image.shape[-1]}")
+        offset = jnp.sum(basis * drawn["amounts"][None, :], axis=1)
+        return jnp.clip(image + offset[None, None, :], 0, 1)
+
+    return Operation("pca_colour", draw, paint=paint)
+
+
+def pca_basis(images: ArrayLike) -> jax.Array:
+    """The principal components of the colours of images, as columns, each as long as its standard deviation.
+
+    Args:
+        images: [..., channels], bytes or floats in [0, 1].
+
+    Returns:
+        Floats [channels, channels], in units in which 1 is white.
+
+    >>> [round(float(x), 2) for x in pca_basis(jnp.array([[0.0, 0.0], [0.6, 0.8]]))[:, -1]]
+    [0.3, 0.4]
+    """
+    images = jnp.asarray(images)
+    pixels = images.reshape(-1, images.shape[-1]) * (1 / 255 if images.dtype == jnp.uint8 else 1.0)
+    variances, components = jnp.linalg.eigh(jnp.cov(pixels.T, ddof=0).reshape(images.shape[-1], -1))
+    signs = jnp.where(components.sum(0) < 0, -1, 1)
+    return components * (signs * jnp.sqrt(jnp.maximum(variances, 0)))[None, :]
+
+
+def gray() -> Operation:
+    """The image without its colours."""
+    return _always("gray", lambda image: jnp.broadcast_to(luma(image), image.shape))
+
+
+def solarize(threshold: Span = (0.0, 1.0)) -> Operation:
+    """Pixels from a threshold on inverted.
+
+    Args:
+        threshold: (low, high), within [0, 1].
+    """
+    low, high = between("threshold", threshold, "from which value on to invert", centre=0.5)
+
+    def draw(key, frame):
+        return {"threshold": uniform(key, "threshold", low, high)}
+
+    return Operation("solarize", draw, paint=lambda drawn, image: solarized(image, drawn["threshold"]))
+
+
+def posterize(bits: tuple[int, int] = (4, 8)) -> Operation:
+    """Only so many bits kept of each value's eight.
+
+    Args:
+        bits: the fewest and the most.
+    """
+    if not (isinstance(bits, tuple) and len(bits) == 2 and 1 <= bits[0] <= bits[1] <= 8):
+        raise InputError(f"bits is {bits!r}, expected (fewest, most) with 1 <= fewest <= most <= 8")
+
+    def draw(key, frame):
+        return {"bits": integer(key, "bits", bits[0], bits[1])}
+
+    return Operation("posterize", draw, paint=lambda drawn, image: posterized(image, drawn["bits"]))
+
+
+def sharpness(factor: Span = 0.5) -> Operation:
+    """The difference to a blurred image times a factor.
+
+    Args:
+        factor: (low, high); or a number f for the range [1 - f, 1 + f].
+    """
+    return _blend("sharpness", factor, blurred, whole_image=True)
+
+
+def equalize() -> Operation:
+    """Each channel's values spread so that as many pixels have each, as Pillow does it."""
+    return _always("equalize", equalized, whole_image=True)
+
+
+def autocontrast() -> Operation:
+    """Each channel's values stretched to [0, 1]."""
+    return _always("autocontrast", stretched, whole_image=True)
+
+
+def luma(image: jax.Array) -> jax.Array:
+    """How bright each pixel looks, [..., 1].
+
+    >>> luma(jnp.array([1.0, 0.0, 0.0])).tolist()
+    [0.29899999499320984]
+    """
+    if image.shape[-1] == 1:
+        return image
+    red, green, blue = (image[..., i : i + 1] for i in range(3))
+    return _LUMA[0] * red + _LUMA[1] * green + _LUMA[2] * blue
+
+
+def mean_luma(image: jax.Array) -> jax.Array:
+    """The mean brightness of an image [height, width, channels], shape ().
+
+    As a product with a vector, which XLA does not compute anew for each pixel that hangs on it.
+    """
+    height, width, channels = image.shape
+    weights = jnp.tile(jnp.asarray(_LUMA if channels == 3 else (1.0,), image.dtype), width)
+    rows = jnp.matmul(image.reshape(height, width * channels), weights, precision="highest")
+    return rows.sum() / (height * width)
+
+
+def blended(image: jax.Array, other: jax.Array, factor: Scalar) -> jax.Array:
+    """From `other`, at a factor of 0, by way of the image, at 1, to beyond it."""
+    return jnp.clip(other + factor * (image - other), 0, 1)
+
+
+def shift_hue(image: jax.Array, shift: Scalar) -> jax.Array:
+    """Hues turned by a part of the circle, saturation and value as they are."""
+    red, green, blue = (image[..., i : i + 1] for i in range(3))
+    value = jnp.maximum(jnp.maximum(red, green), blue)
+    chroma = value - jnp.minimum(jnp.minimum(red, green), blue)
+    per_chroma = 1 / jnp.where(chroma > 0, chroma, 1)
+    # In sixths of the circle, from red.
+    from_green = jnp.where(value == green, 2 + (blue - red) * per_chroma, 4 + (red - green) * per_chroma)
+    turn = jnp.where(value == red, (green - blue) * per_chroma, from_green)
+    sixths = turn + 6 * shift + jnp.array([5.0, 3.0, 1.0])[None, None, :]
+    sixths -= 6 * jnp.floor(sixths * (1 / 6))  # jnp.mod takes five times as long
+    return value - chroma * jnp.clip(jnp.minimum(sixths, 4 - sixths), 0, 1)
+
+
+def solarized(image: jax.Array, threshold: Scalar) -> jax.Array:
+    """Pixels from a threshold on inverted."""
+    return jnp.where(image >= threshold, 1 - image, image)
+
+
+def posterized(image: jax.Array, bits: Scalar) -> jax.Array:
+    """Values with so many bits of eight."""
+    step = jnp.exp2(8 - jnp.asarray(bits, jnp.float32))
+    return jnp.floor(jnp.round(image * 255) / step) * step * (1 / 255)
+
+
+def blurred(image: jax.Array) -> jax.Array:
+    """Each pixel the mean of nine, in which it counts fivefold; the outermost ones as they are."""
+    height, width, _ = image.shape
+    padded = jnp.pad(image, ((1, 1), (1, 1), (0, 0)))
+    rows = padded[:-2] + padded[1:-1] + padded[2:]
+    nine = rows[:, :-2] + rows[:, 1:-1] + rows[:, 2:]
+    y, x = jnp.arange(height)[:, None, None], jnp.arange(width)[None, :, None]
+    inside = (y > 0) & (y < height - 1) & (x > 0) & (x < width - 1)
+    return jnp.where(inside, (nine + 4 * image) * (1 / 13), image)
+
+
+def equalized(image: jax.Array) -> jax.Array:
+    """Each channel's histogram flat, by Pillow's table of 256 values."""
+    height, width, channels = image.shape
+    places = jnp.round(image * 255).astype(jnp.int32) + 256 * jnp.arange(channels)[None, None, :]
+    counts = jnp.zeros(channels * 256, jnp.int32).at[places.ravel()].add(1, mode="promise_in_bounds")
+
+    def table(counts):
+        below = jnp.cumsum(counts) - counts
+        last = jnp.max(jnp.where(counts > 0, jnp.arange(256), 0))
+        step = (height * width - counts[last]) // 255
+        levels = jnp.where(step > 0, (below + step // 2) // jnp.maximum(step, 1), jnp.arange(256))
+        return jnp.clip(levels, 0, 255).astype(image.dtype) * (1 / 255)
+
+    tables = jax.vmap(table)(counts.reshape(channels, 256)).ravel()
+    return tables.at[places].get(mode="promise_in_bounds")
+
+
+def stretched(image: jax.Array) -> jax.Array:
+    """Each channel's values from 0 to 1; a channel of one value stays as it is."""
+    low, high = image.min((0, 1), keepdims=True), image.max((0, 1), keepdims=True)
+    width = high - low
+    return jnp.where(width > 0, (image - low) / jnp.where(width > 0, width, 1), image)
+
+
+_TURN = Range("a number in [-1/2, 1/2]", lambda x: -0.5 <= x <= 0.5)
+
+
+def _blend(name: str, factor: Span, other: Callable[[jax.Array], jax.Array], whole_image: bool = False) -> Operation:
+    low, high = between("factor", factor, f"by how much to change the {name}, 1 for not at all", centre=1.0)
+    check("factor", low, NOT_NEGATIVE, f"by how much to change the {name}, 1 for not at all")
+
+    def draw(key, frame):
+        return {"factor": uniform(key, "factor", low, high)}
+
+    def paint(drawn, image):
+        return blended(image, other(image), drawn["factor"])
+
+    return Operation(name, draw, paint=paint, whole_image=whole_image)
+
+
+def _always(name: str, paint: Callable[[jax.Array], jax.Array], whole_image: bool = False) -> Operation:
+    return Operation(name, lambda key, frame: {}, paint=lambda drawn, image: paint(image), whole_image=whole_image)

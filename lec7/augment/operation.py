@@ -1,0 +1,113 @@
+"""What an augmentation is: it draws its parameters from a key, and what they do is a function of them."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import jax
+import jax.numpy as jnp
+
+from lec7 import random
+from lec7.augment.warp import Affine, Bend, Frame
+from lec7.errors import InputError
+from lec7.ranges import FRACTION, check
+from lec7.typing import Key, Scalar, is_traced
+
+Drawn = dict[str, jax.Array]
+"""Parameters by name, for one image."""
+
+Span = float | tuple[float, float]
+"""A range to draw from: from low to high, or a number for as much to either side."""
+
+
+@dataclass(frozen=True, eq=False)
+class Operation:
+    """One augmentation: where pixels come from (`leg`), or what becomes of their values (`paint`), or both.
+
+    Attributes:
+        name: what it is called.
+        draw: from a key and the size of the image at hand to parameters.
+        leg: from parameters and that size to a map from the new image to this one.
+        paint: from parameters and an image [height, width, channels] in [0, 1] to one of the same shape.
+        frame: from parameters and that size to the new image's size.
+        still: parameters with which an image stays as it is, where there are any.
+        whole_pixels: whether the map moves whole pixels and mirrors, and nothing else.
+        reach: how many pixels beyond the image it may reach, of one that moves whole pixels.
+        whole_image: whether a pixel's new value hangs on other pixels as well.
+        shrinks: from the size at hand to how many times smaller things may become.
+    """
+
+    name: str
+    draw: Callable[[Key, Frame], Drawn]
+    leg: Callable[[Drawn, Frame], Affine | Bend] | None = None
+    paint: Callable[[Drawn, jax.Array], jax.Array] | None = None
+    frame: Callable[[Drawn, Frame], Frame] = lambda drawn, frame: frame
+    still: Drawn | None = None
+    whole_pixels: bool = False
+    reach: int = 0
+    whole_image: bool = False
+    shrinks: Callable[[Frame], float] = lambda frame: 1.0
+
+
+def sometimes(operation: Operation, probability: Scalar) -> Operation:
+    """An operation that is done with a chance, and otherwise leaves an image as it is, bit for bit.
+
+    Args:
+        operation: one that keeps the image's size.
+        probability: in [0, 1]; may be traced.
+
+    Raises:
+        InputError: a probability out of range, or an operation that changes the size.
+
+    >>> from lec7 import augment
+    >>> augment.sometimes(augment.rotate(15), 0.5).name
+    'sometimes rotate'
+    """
+    check("probability", probability, FRACTION, "the chance to do it")
+    paint, leg, still = operation.paint, operation.leg, operation.still
+    if leg is not None and still is None:
+        raise InputError(f"{operation.name} changes the size of an image, so that it can't be left out of some")
+
+    def draw(key, frame):
+        coin = jax.random.bernoulli(random.stream(key, "sometimes"), probability)
+        drawn = operation.draw(key, frame)
+        if still is not None:
+            drawn = {name: jnp.where(coin, value, still[name]) for name, value in drawn.items()}
+        return drawn | {"done": coin}
+
+    def painted(drawn, image):
+        assert paint is not None
+        return jnp.where(drawn["done"], paint(drawn, image), image)
+
+    name = f"sometimes {operation.name}"
+    return replace(operation, name=name, draw=draw, paint=None if paint is None else painted)
+
+
+def between(name: str, span: Span, meaning: str, centre: float = 0.0) -> tuple[Scalar, Scalar]:
+    """A range as low and high; of a single number, as much to either side of the centre.
+
+    >>> between("degrees", 15, "how far to turn")
+    (-15.0, 15.0)
+
+    Raises:
+        InputError: no range, or one whose low end is above its high end.
+    """
+    if isinstance(span, tuple) and len(span) == 2:
+        low, high = span
+    elif not isinstance(span, tuple) and not jnp.shape(span):
+        low, high = centre - span, centre + span
+    else:
+        raise InputError(f"{name} is {span!r}, expected a number or (low, high); give {meaning}")
+    if not (is_traced(low) or is_traced(high)) and not float(low) <= float(high):
+        raise InputError(f"{name} is {span!r}, expected low <= high; give {meaning}")
+    return low, high
+
+
+def uniform(key: Key, name: str, low: Scalar, high: Scalar) -> jax.Array:
+    """A number in [low, high) from the stream of that name."""
+    u = jax.random.uniform(random.stream(key, name), dtype=jnp.float32)
+    return low + u * (jnp.asarray(high, jnp.float32) - low)
+
+
+def integer(key: Key, name: str, low: int, high: Scalar) -> jax.Array:
+    """A whole number in [low, high], as a float, from the stream of that name; `high` may be traced."""
+    return jnp.floor(uniform(key, name, low, high + 1))

@@ -1,0 +1,253 @@
+"""Augmentations in a row: one map of coordinates, one pass over the pixels, then colours, then the scale of values."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from lec7 import random
+from lec7.augment.operation import Drawn, Operation
+from lec7.augment.plan import Plan
+from lec7.augment.sample import Edge, Interpolation, check_ways
+from lec7.augment.targets import TARGETS, moved
+from lec7.augment.warp import Affine, Bend, Frame, compose
+from lec7.errors import InputError, nearest
+from lec7.typing import ArrayLike, Key
+
+_Targets = dict[str, jax.Array]
+
+
+@dataclass(frozen=True, eq=False)
+class Normalize:
+    """The last operation of a pipeline: `(x - mean) / std` of values in [0, 1], as float32."""
+
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    def __call__(self, image: jax.Array) -> jax.Array:
+        """Of an image [height, width, channels] in [0, 1]."""
+        shift = jnp.array([-m / s for m, s in zip(self.mean, self.std, strict=True)], jnp.float32)
+        scale = jnp.array([1 / s for s in self.std], jnp.float32)
+        return image.astype(jnp.float32) * scale[None, None, :] + shift[None, None, :]
+
+
+def normalize(mean: float | Sequence[float], std: float | Sequence[float]) -> Normalize:
+    """Values as a network wants them: `(x - mean) / std`. Goes last in a pipeline, which then gives float32.
+
+    Args:
+        mean: for each channel, or one for all; of values in [0, 1].
+        std: likewise.
+
+    >>> from lec7 import augment
+    >>> finish = augment.pipeline(augment.normalize(0.5, 0.25))
+    >>> finish(jax.random.key(0), jnp.full((1, 1, 1), 255, jnp.uint8)).ravel().tolist()
+    [2.0]
+    """
+    means, stds = (tuple(map(float, jnp.ravel(jnp.asarray(x)))) for x in (mean, std))
+    if len(means) != len(stds) or not all(s > 0 for s in stds):
+        raise InputError(f"mean is {mean} and std {std}, expected as many of each, and stds more than 0")
+    return Normalize(means, stds)
+
+
+@dataclass(frozen=True, eq=False)
+class Pipeline:
+    """What `pipeline` makes; a function of keys, images and targets."""
+
+    operations: tuple[Operation, ...]
+    normalize: Normalize | None = None
+    interpolation: Interpolation = "bilinear"
+    edge: Edge = "constant"
+    fill: float | tuple[float, ...] = 0.0
+    antialias: bool = True
+
+    def __call__(self, keys: Key, images: ArrayLike, targets: Mapping[str, Any] | None = None) -> Any:
+        """Augmented images, and targets that follow where some are given.
+
+        Args:
+            keys: a key for each image, [n]; or one for a single image.
+            images: [n, height, width, channels], bytes or floats in [0, 1]; or a single one without the first axis.
+            targets: see `pipeline`.
+
+        Returns:
+            Images, or `(images, targets)`.
+        """
+        images = jnp.asarray(images)
+        if images.ndim not in (3, 4) or images.shape[-1] not in (1, 3):
+            raise InputError(
+                f"the images have shape {images.shape}, expected [n, height, width, channels], or a single one "
+                "[height, width, channels], of 1 or 3 channels"
+            )
+        if images.dtype != jnp.uint8 and not jnp.issubdtype(images.dtype, jnp.floating):
+            raise InputError(f"the images are {images.dtype}, expected bytes (uint8), or floats in [0, 1]")
+        if jnp.shape(keys) != images.shape[: images.ndim - 3]:
+            raise InputError(
+                f"there are keys of shape {jnp.shape(keys)} for images of shape {images.shape}, expected one for each "
+                "image: jax.random.split(key, len(images))"
+            )
+        for name in targets or {}:
+            if name not in TARGETS:
+                raise InputError(
+                    f"no target is called {name!r}{nearest(name, TARGETS)}; known are {', '.join(TARGETS)}"
+                )
+        image, followed = (self._one if images.ndim == 3 else self._many)(keys, images, dict(targets or {}))
+        return image if targets is None else (image, followed)
+
+    def draw(self, key: Key, shape: tuple[int, ...]) -> list[Drawn]:
+        """What is drawn for one image of a shape [height, width, channels]: parameters of each operation."""
+        return self._plan(key, Frame(*shape[:2])).drawn
+
+    def _plan(self, key: Key, frame: Frame) -> Plan:
+        drawn: list[Drawn] = []
+        maps: list[Affine | Bend] = []
+        whole_pixels, reach, shrinks = True, 0, 1.0
+        for i, operation in enumerate(self.operations):
+            drawn.append(operation.draw(random.stream(key, operation.name, i), frame))
+            if operation.leg is None:
+                continue
+            maps.append(operation.leg(drawn[-1], frame))
+            whole_pixels &= operation.whole_pixels
+            reach += operation.reach
+            shrinks *= operation.shrinks(frame)
+            frame = operation.frame(drawn[-1], frame)
+        if not frame.is_known:
+            raise InputError(
+                "the images end up with a size of their own each; end with a crop, such as random_crop(224)"
+            )
+        parts = max(1, round(shrinks)) if self.antialias else 1
+        return Plan(drawn, compose(maps), frame, whole_pixels, reach, parts)
+
+    def _one(self, key: Key, image: jax.Array, targets: _Targets) -> tuple[jax.Array, _Targets]:
+        new, targets = self._move(key, image, targets)
+        for part in self._passes:
+            new = self._paint(part, key, new, image)
+        return self._finish(new, image.dtype), targets
+
+    def _many(self, keys: Key, images: jax.Array, targets: _Targets) -> tuple[jax.Array, _Targets]:
+        if self._is_one_pass or jax.default_backend() != "cpu":
+            return jax.vmap(self._one)(keys, images, targets)
+
+        # XLA would look up a pixel anew for each channel and operation that sees it. What a loop has made it keeps, and
+        # of a few images that is in the processor's cache.
+        def few(batch):
+            keys, images, _ = batch
+            new, targets = lax.map(lambda one: self._move(*one), batch)
+            for part in self._passes[:-1]:
+                new = lax.map(lambda one, part=part: self._paint(part, *one), (keys, new, images))
+            last = jax.vmap(partial(self._paint, self._passes[-1]))(keys, new, images)
+            return jax.vmap(lambda image: self._finish(image, images.dtype))(last), targets
+
+        size = max(k for k in range(1, _FEW + 1) if len(images) % k == 0)
+        batches = jax.tree.map(lambda x: x.reshape(-1, size, *x.shape[1:]), (keys, images, targets))
+        return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), lax.map(few, batches))
+
+    @property
+    def _passes(self) -> list[list[int]]:
+        """The places of operations on values, with those that look at the whole image at the start of a list."""
+        passes: list[list[int]] = []
+        for i, operation in enumerate(self.operations):
+            if operation.paint is not None:
+                if not passes or operation.whole_image:
+                    passes.append([])
+                passes[-1].append(i)
+        return passes
+
+    @property
+    def _is_one_pass(self) -> bool:
+        copies = all(operation.whole_pixels for operation in self.operations if operation.leg is not None)
+        return not self._passes or (copies and len(self._passes) == 1)
+
+    def _move(self, key: Key, image: jax.Array, targets: _Targets) -> tuple[jax.Array, _Targets]:
+        """All that has to do with where pixels come from; in the image's units, but floats where pixels are mixed."""
+        frame = Frame(*image.shape[:2])
+        plan = self._plan(key, frame)
+        if not plan.warp:
+            return image, targets
+        fill = jnp.asarray(self.fill, jnp.float32) * _white(image.dtype)
+        return plan.follow(image, self.interpolation, self.edge, fill), moved(targets, plan, frame)
+
+    def _paint(self, places: Sequence[int], key: Key, image: jax.Array, first: jax.Array) -> jax.Array:
+        """Some operations on values, in [0, 1]; `first` is the image that came in."""
+        drawn = self._plan(key, Frame(*first.shape[:2])).drawn
+        if places == self._passes[0]:
+            image = image * jnp.float32(1 / _white(first.dtype))
+        for i in places:
+            paint = self.operations[i].paint
+            assert paint is not None
+            image = paint(drawn[i], image)
+        return image
+
+    def _finish(self, image: jax.Array, dtype: Any) -> jax.Array:
+        """Values as they go out: normalized, or in the dtype that came in."""
+        white = 1 if self._passes else _white(dtype)
+        if self.normalize is not None:
+            return self.normalize(image * jnp.float32(1 / white))
+        if dtype == jnp.uint8 and image.dtype != dtype:
+            image = jnp.clip(jnp.round(image * (255 / white)), 0, 255)
+        return image.astype(dtype)
+
+
+_FEW = 8
+"""Images at a time."""
+
+
+def _white(dtype: Any) -> int:
+    return 255 if dtype == jnp.uint8 else 1
+
+
+def pipeline(
+    *operations: Operation | Normalize | Sequence[Operation],
+    interpolation: Interpolation = "bilinear",
+    edge: Edge = "constant",
+    fill: float | Sequence[float] = 0.0,
+    antialias: bool = True,
+) -> Pipeline:
+    """A function that augments images, each by draws of its own.
+
+    All that moves pixels is done first, whatever the order: the maps of coordinates are composed and pixels looked up
+    once, by a mere copy where they stay whole. Then come the operations on values, in the order in which they are
+    given, then `normalize`.
+
+        images = augment.pipeline(augment.random_crop(32, pad=4), augment.mirror())(keys, images)
+
+    The image i is what the pipeline makes of it alone with its key. Images keep their dtype, but for `normalize`.
+
+    Targets that follow where pixels go, by name, each with a leading axis of images where the images have one:
+
+        "mask"        [height, width], or with channels: of any dtype, not interpolated, 0 beyond the image
+        "boxes"       [k, 4]: left, top, right, bottom, in pixels from the image's corner; around what becomes of their
+                      edges, cut off at the new image's
+        "keypoints"   [k, 2]: x to the right and y down, in pixels from the image's corner (a pixel's centre is at 0.5)
+
+    Args:
+        *operations: of this room; a sequence, as `randaugment` gives, counts as its members. `normalize` goes last.
+        interpolation: `"nearest"`, `"bilinear"` or `"bicubic"`.
+        edge: what lies beyond an image: `"constant"`, `"edge"` or `"reflect"`.
+        fill: the constant, in [0, 1]; a number, or one for each channel.
+        antialias: where an operation may shrink an image to two thirds or less, take the mean of several points for a
+            pixel.
+
+    Raises:
+        InputError: no such operation, interpolation or edge; when used, images, keys or targets of another shape.
+
+    >>> from lec7 import augment
+    >>> turn = augment.pipeline(augment.rotate((90, 90)))
+    >>> turn(jax.random.key(0), jnp.array([[[1.0], [2.0]], [[3.0], [4.0]]]))[..., 0].round().tolist()
+    [[2.0, 4.0], [1.0, 3.0]]
+    """
+    check_ways(interpolation, edge)
+    flat: list[Any] = []
+    for operation in operations:
+        flat.extend(operation if isinstance(operation, (list, tuple)) else [operation])
+    last = flat.pop() if flat and isinstance(flat[-1], Normalize) else None
+    for operation in flat:
+        if isinstance(operation, Normalize):
+            raise InputError("normalize is not the last operation; put it at the end, once")
+        if not isinstance(operation, Operation):
+            raise InputError(f"{operation!r} is no augmentation; expected such as augment.mirror()")
+    return Pipeline(
+        tuple(flat), last, interpolation, edge, fill if isinstance(fill, (int, float)) else tuple(fill), antialias
+    )
