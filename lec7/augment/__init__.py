@@ -14,6 +14,7 @@ from lec7.augment.colour import (
     sharpness,
     solarize,
 )
+from lec7.augment.erase import erase
 from lec7.augment.geometry import (
     center_crop,
     elastic,
@@ -28,27 +29,41 @@ from lec7.augment.geometry import (
     stretch,
     translate,
 )
+from lec7.augment.mix import cutmix, mixup, on_batch
 from lec7.augment.operation import Operation, sometimes
 from lec7.augment.pipeline import Pipeline, normalize, pipeline
+from lec7.augment.policies import augmix, randaugment, trivialaugment
+from lec7.augment.preprocess import Preprocessing
+from lec7.augment.views import View, mirrored, multi_scale, ten_crop, test_time
 
 __all__ = [
     "Operation",
     "Pipeline",
+    "Preprocessing",
+    "View",
+    "augmix",
     "autocontrast",
     "brightness",
     "center_crop",
     "contrast",
+    "cutmix",
     "elastic",
     "equalize",
+    "erase",
     "gray",
     "hue",
     "lens",
     "mirror",
+    "mirrored",
+    "mixup",
+    "multi_scale",
     "normalize",
+    "on_batch",
     "pca_basis",
     "pca_colour",
     "pipeline",
     "posterize",
+    "randaugment",
     "random_crop",
     "random_resized_crop",
     "resize",
@@ -60,5 +75,8 @@ __all__ = [
     "solarize",
     "sometimes",
     "stretch",
+    "ten_crop",
+    "test_time",
     "translate",
+    "trivialaugment",
 ]

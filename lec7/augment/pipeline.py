@@ -135,10 +135,13 @@ class Pipeline:
         def few(batch):
             keys, images, _ = batch
             new, targets = lax.map(lambda one: self._move(*one), batch)
-            for part in self._passes[:-1]:
-                new = lax.map(lambda one, part=part: self._paint(part, *one), (keys, new, images))
-            last = jax.vmap(partial(self._paint, self._passes[-1]))(keys, new, images)
-            return jax.vmap(lambda image: self._finish(image, images.dtype))(last), targets
+            for part in self._passes:
+                paint = partial(self._paint, part)
+                if self.operations[part[0]].whole_image:
+                    new = lax.map(lambda one, paint=paint: paint(*one), (keys, new, images))
+                else:
+                    new = jax.vmap(paint)(keys, new, images)
+            return jax.vmap(lambda image: self._finish(image, images.dtype))(new), targets
 
         size = max(k for k in range(1, _FEW + 1) if len(images) % k == 0)
         batches = jax.tree.map(lambda x: x.reshape(-1, size, *x.shape[1:]), (keys, images, targets))

@@ -1,0 +1,55 @@
+"""Random erasing."""
+
+import jax
+import jax.numpy as jnp
+
+from lec7 import random
+from lec7.augment.operation import Operation, uniform
+from lec7.errors import InputError
+
+
+def erase(
+    scale: tuple[float, float] = (0.02, 0.33), ratio: tuple[float, float] = (0.3, 3.3), fill: float | None = 0.0
+) -> Operation:
+    """A rectangle of the new image painted over.
+
+    Its area is uniform, the logarithm of its height by its width as well, and its place within the image too.
+
+    Source: Zhong et al., "Random Erasing Data Augmentation", 2017; with one square, DeVries and Taylor's cutout.
+
+    Args:
+        scale: the rectangle's area, as a part of the image's.
+        ratio: its height by its width.
+        fill: its value, in [0, 1]; `None` for noise, uniform for each pixel and channel.
+
+    Raises:
+        InputError: a range that is none.
+    """
+    for name, pair in (("scale", scale), ("ratio", ratio)):
+        if not (isinstance(pair, tuple) and len(pair) == 2 and 0 < pair[0] <= pair[1]):
+            raise InputError(f"{name} is {pair!r}, expected (least, most) with 0 < least <= most")
+    log_ratio = [float(jnp.log(r)) for r in ratio]
+
+    def draw(key, frame):
+        return {
+            "area": uniform(key, "area", *scale),
+            "ratio": jnp.exp(uniform(key, "ratio", *log_ratio)),
+            "top": uniform(key, "top", 0, 1),
+            "left": uniform(key, "left", 0, 1),
+            "noise": random.stream(key, "noise"),
+        }
+
+    def paint(drawn, image):
+        height, width, _ = image.shape
+        pixels = drawn["area"] * (height * width)
+        tall = jnp.minimum(jnp.round(jnp.sqrt(pixels * drawn["ratio"])), height)
+        wide = jnp.minimum(jnp.round(jnp.sqrt(pixels / drawn["ratio"])), width)
+        # `top` and `left` are parts of what room there is.
+        top = jnp.floor(drawn["top"] * (height - tall + 1))
+        left = jnp.floor(drawn["left"] * (width - wide + 1))
+        y, x = jnp.arange(height)[:, None, None], jnp.arange(width)[None, :, None]
+        inside = (y >= top) & (y < top + tall) & (x >= left) & (x < left + wide)
+        over = jax.random.uniform(drawn["noise"], image.shape, image.dtype) if fill is None else fill
+        return jnp.where(inside, over, image)
+
+    return Operation("erase", draw, paint=paint)
