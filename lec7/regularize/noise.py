@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
 from lec7.errors import InputError
@@ -149,9 +150,9 @@ def linear_decay(keep: Scalar, layers: int) -> jax.Array:
     """
     check_keep(keep)
     check_count("layers", layers, "the number of residual blocks")
-    # Where the compiler knew `keep`, it would round the product by itself, and otherwise fuse it with the difference.
-    drop = lax.optimization_barrier(1.0 - jnp.asarray(keep, float))
-    return 1.0 - jnp.arange(1, layers + 1) / layers * drop
+    part = jnp.asarray(np.arange(1, layers + 1) / layers, float)
+    # No product right beside the difference: XLA would round the two as one where `keep` is traced, and not where known.
+    return 1.0 - jnp.minimum(part * (1.0 - jnp.asarray(keep, float)), 1.0)
 
 
 def gaussian_noise(key: Key, x: jax.Array, std: Scalar) -> jax.Array:
@@ -178,10 +179,11 @@ def gaussian_noise(key: Key, x: jax.Array, std: Scalar) -> jax.Array:
     0.5
     """
     check_std(std)
+    # Behind a barrier: XLA would fold a known `std` into the normal's own factor, and round otherwise.
+    e = lax.optimization_barrier(jax.random.normal(key, x.shape, wide(x.dtype)))
     std = jnp.asarray(std, float)
-    noise = std * jax.random.normal(key, x.shape, wide(x.dtype))
     # Not even -0.0 changes, which -0.0 + 0.0 would.
-    return jnp.where(std > 0, x + noise, x).astype(x.dtype)
+    return jnp.where(std > 0, x + std * e, x).astype(x.dtype)
 
 
 def averaged(noise: Callable[[Key], PyTree], key: Key, n: int) -> PyTree:
