@@ -161,8 +161,9 @@ def focal(gamma: Scalar = 2.0, alpha: Scalar | None = 0.25) -> Loss:
     def loss(logits: jax.Array, batch: Batch) -> Metrics:
         labels, whole = batch["label"], _are_integers(batch["label"], 1) and logits.ndim == 2
         answers = _answers(logits, jax.nn.one_hot(labels, logits.shape[-1]) if whole else labels)
+        terms = optax.sigmoid_focal_loss(logits, answers, alpha=alpha, gamma=gamma).astype(logits.dtype)
         return {
-            "loss": _summed(optax.sigmoid_focal_loss(logits, answers, alpha=alpha, gamma=gamma)),
+            "loss": _summed(terms),
             "accuracy": _accuracy(logits, labels) if whole else _right(logits, answers),
         }
 

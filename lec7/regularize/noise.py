@@ -151,7 +151,7 @@ def linear_decay(keep: Scalar, layers: int) -> jax.Array:
     check_keep(keep)
     check_count("layers", layers, "the number of residual blocks")
     part = jnp.asarray(np.arange(1, layers + 1) / layers, float)
-    # No product right beside the difference: XLA would round the two as one where `keep` is traced, and not where known.
+    # The minimum keeps XLA from rounding product and difference as one, which it would do only where `keep` is traced.
     return 1.0 - jnp.minimum(part * (1.0 - jnp.asarray(keep, float)), 1.0)
 
 
