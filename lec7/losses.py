@@ -99,7 +99,10 @@ def label_smoothing(labels: jax.Array, classes: int, rate: Scalar) -> jax.Array:
         raise InputError(
             f"labels are {labels.dtype} {list(labels.shape)}, expected integers [n], or floats [n, {classes}]"
         )
-    return jnp.asarray(optax.smooth_labels(labels, rate), labels.dtype)
+    # Optax's `smooth_labels`, written out so that a sweep's lanes round as single runs do: XLA rounds `rate / classes`
+    # otherwise where it knows the rate, and, without the minimum, product and sum as one where it does not.
+    spread = jnp.minimum(jnp.asarray(rate, float) * (1 / classes), 1.0)
+    return ((1.0 - jnp.asarray(rate, float)) * labels + spread).astype(labels.dtype)
 
 
 def sigmoid_cross_entropy(logits: jax.Array, batch: Batch) -> Metrics:
