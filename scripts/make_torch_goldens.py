@@ -1,9 +1,9 @@
-"""Trajectories of PyTorch's optimizers, kept as data for `tests/optim/test_formulas.py`.
+"""PyTorch's figures, kept as data for `tests/optim/test_formulas.py` and `tests/regularize/test_pooling.py`.
 
-    python scripts/make_torch_goldens.py            # writes tests/optim/goldens/torch.npz
-    python scripts/make_torch_goldens.py --check    # compares the file with the PyTorch installed here
+    python scripts/make_torch_goldens.py            # writes the files goldens/torch.npz beside these tests
+    python scripts/make_torch_goldens.py --check    # compares the files with the PyTorch installed here
 
-Needs PyTorch (2.13 made the file) and NumPy; lec7 itself needs no PyTorch.
+Needs PyTorch (2.13 made the files) and NumPy; lec7 itself needs no PyTorch.
 """
 
 import argparse
@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-FILE = Path(__file__).parents[1] / "tests" / "optim" / "goldens" / "torch.npz"
+TESTS = Path(__file__).parents[1] / "tests"
 STEPS, KEPT = 100, (1, 2, 10, 50, 100)
 SHAPES = {"scalar": (), "vector": (5,), "matrix": (3, 4), "empty": (0,)}
 DECAY_OF_RATE = 0.02
@@ -96,31 +96,72 @@ def trajectory(case, start, scale, noise):
             yield np.concatenate([x.detach().numpy().ravel() for x in params.values()])
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--check", action="store_true", help="compare the file with the PyTorch installed here")
-    check = parser.parse_args().check
-    torch.set_default_dtype(torch.float64)  # NAdam keeps its product of momenta in the default
+def trajectories():
+    """What is told of the optimizers, and the arrays: their common problem, and where each goes."""
     rng = np.random.default_rng(7)
     start = {leaf: np.asarray(rng.normal(size=shape)) for leaf, shape in SHAPES.items()}
     scale = {leaf: np.asarray(np.exp(rng.normal(size=shape))) for leaf, shape in SHAPES.items()}
     noise = {leaf: rng.normal(size=(STEPS, *shape)) for leaf, shape in SHAPES.items()}
-    about = {"torch": torch.__version__, "cases": list(cases()), "kept": KEPT, "decay_of_rate": DECAY_OF_RATE}
+    about = {"cases": list(cases()), "kept": KEPT, "decay_of_rate": DECAY_OF_RATE}
     problem = {"start": start, "scale": scale, "noise": noise}
     arrays = {f"{what}/{leaf}": x for what, leaves in problem.items() for leaf, x in leaves.items()}
     arrays["trajectories"] = np.array([list(trajectory(case, **problem)) for case in about["cases"]])
-    if check:
-        with np.load(FILE) as kept:
-            assert json.loads(str(kept["about"]))["cases"] == about["cases"], (
-                "the cases have changed: write the file anew"
-            )
-            worst = max(np.max(np.abs(kept[name] / x - 1), initial=0) for name, x in arrays.items())
-        print(f"PyTorch {torch.__version__} agrees to {worst:.1e} in {len(about['cases'])} cases")
-        assert worst < 1e-12
-    else:
-        FILE.parent.mkdir(parents=True, exist_ok=True)
-        np.savez_compressed(FILE, about=json.dumps(about), **arrays)
-        print(f"wrote {FILE}: {len(about['cases'])} cases, {FILE.stat().st_size / 1e3:.0f} kB")
+    return about, arrays
+
+
+POOLS = [
+    {"height": height, "width": width, "output": output, "window": window, "dtype": dtype}
+    for height, width, output, window in [
+        (9, 9, (6, 6), 2),
+        (25, 17, (18, 12), 2),
+        (16, 11, (5, 10), 2),
+        (10, 13, (4, 5), 3),
+        (7, 7, (1, 3), 2),
+        (5, 4, (4, 3), 2),
+    ]
+    for dtype in ("float32", "float64")
+]
+
+
+def pools():
+    """What is told of fractional max pooling, and the arrays: images, samples, outputs, and how gradients go back."""
+    rng = np.random.default_rng(14)
+    arrays = {}
+    for i, case in enumerate(POOLS):
+        x = rng.normal(size=(2, 2, case["height"], case["width"])).astype(case["dtype"])
+        samples = rng.uniform(size=(2, 2, 2)).astype(case["dtype"])
+        back = rng.normal(size=(2, 2, *case["output"])).astype(case["dtype"])
+        image = torch.tensor(x, requires_grad=True)
+        pooled = torch.nn.functional.fractional_max_pool2d(
+            image, case["window"], output_size=case["output"], _random_samples=torch.tensor(samples)
+        )
+        pooled.backward(torch.tensor(back))
+        found = {"x": x, "samples": samples, "back": back, "y": pooled.detach().numpy(), "grad": image.grad.numpy()}
+        arrays |= {f"{i}/{name}": array for name, array in found.items()}
+    return {"cases": POOLS}, arrays
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--check", action="store_true", help="compare the files with the PyTorch installed here")
+    check = parser.parse_args().check
+    torch.set_default_dtype(torch.float64)  # NAdam keeps its product of momenta in the default
+    for room, (about, arrays) in {"optim": trajectories(), "regularize": pools()}.items():
+        file = TESTS / room / "goldens" / "torch.npz"
+        if check:
+            with np.load(file) as kept:
+                told = json.loads(str(kept["about"]))["cases"]
+                assert told == json.loads(json.dumps(about["cases"])), "the cases have changed: write the files anew"
+                worst = max(
+                    np.max(np.abs(kept[name] - x) / np.where(x == 0, 1, np.abs(x)), initial=0)
+                    for name, x in arrays.items()
+                )
+            print(f"PyTorch {torch.__version__} agrees to {worst:.1e} in {len(told)} cases of {room}")
+            assert worst < 1e-12
+        else:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            np.savez_compressed(file, about=json.dumps({"torch": torch.__version__, **about}), **arrays)
+            print(f"wrote {file}: {len(about['cases'])} cases, {file.stat().st_size / 1e3:.0f} kB")
 
 
 if __name__ == "__main__":

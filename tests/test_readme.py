@@ -20,6 +20,7 @@ LIBRARY, SOLVE, OWN = blocks("README.md")
 AVERAGES, ENSEMBLES = blocks("docs/ensembles.md")
 (PLATEAU,) = blocks("docs/schedules.md")
 SOLVING, STEPPING, FITTING = blocks("docs/second_order.md")
+REGULARIZERS = blocks("docs/regularization.md")
 PARAMS = {
     "head": {"kernel": jnp.ones((4, 3)), "bias": jnp.ones(3)},
     "blocks": [{"kernel": jnp.ones((4, 4))} for _ in range(12)],
@@ -62,6 +63,20 @@ def test_solvers(capsys):
         "rate": 0.7,
         "floor": 0.5,
     }
+
+
+@pytest.mark.slow
+def test_regularizers(capsys):
+    """The page's blocks go on from each other."""
+    names = {}
+    for block in REGULARIZERS:
+        exec(compile(block, "docs/regularization.md", "exec"), names)
+    said = capsys.readouterr().out
+    assert set(re.findall(r"'(\w+)': [\d.]+", said)) == {"loss", "nll", "l2", "l1"}
+    assert float(re.search(r"'accuracy': Array\(([\d.]+)", said)[1]) > 0.93
+    assert names["small"].shape == (2, 18, 18, 3)
+    # What scikit-learn's Lasso(1.0) leaves of the ten features: body mass, blood pressure and triglycerides.
+    assert [i for i, is_zero in enumerate((names["w"] == 0).tolist()) if not is_zero] == [2, 3, 8]
 
 
 OPTIMIZERS = [*blocks("docs/optimizers.md"), PLATEAU, AVERAGES]

@@ -24,6 +24,7 @@ from lec7.experiment.evaluation import (
 )
 from lec7.losses import Loss
 from lec7.models import How, Model, Variables
+from lec7.regularize import Penalty
 from lec7.train import Step, TrainState, image
 from lec7.typing import Batch, Device, Key, Metrics
 
@@ -46,6 +47,7 @@ class Experiment:
         inputs: what the model sees of a batch.
         log_every: steps a dispatch, and a row in the log.
         evaluate_every: steps from one evaluation on `test`, and checkpoint, to the next.
+        penalty: from parameters to named values, which training adds to the loss; the evaluation is without.
     """
 
     model: Model
@@ -59,6 +61,7 @@ class Experiment:
     inputs: Callable[[Batch], Any] = image
     log_every: int = 50
     evaluate_every: int = 500
+    penalty: Penalty | None = None
 
     def init(self) -> TrainState:
         """The state before the first step, by one program: that of a member of an ensemble, to each bit."""
@@ -67,7 +70,7 @@ class Experiment:
 
     def make_step(self) -> Step:
         """The training step."""
-        return train.make_step(self.model, self.loss, self.optimizer, self.inputs)
+        return train.make_step(self.model, self.loss, self.optimizer, self.inputs, penalty=self.penalty)
 
     def make_evaluate(self) -> Callable[[Variables, data.Source], Metrics]:
         """The evaluation of one model."""
@@ -144,7 +147,7 @@ def check(experiment: Experiment) -> None:
 
     Raises:
         InputError: a number out of range, a batch larger than the data set, a loss of another shape than one value an
-            example, labels that the model has no output for.
+            example, labels that the model has no output for, a penalty on parameters that there are none of.
     """
     for name in ("steps", "batch_size", "log_every", "evaluate_every"):
         value = getattr(experiment, name)
@@ -158,6 +161,8 @@ def check(experiment: Experiment) -> None:
     def forward(batch):
         variables = experiment.init().variables
         outputs, _ = experiment.model.apply(variables, experiment.inputs(batch), train=True, key=jax.random.key(0))
+        if experiment.penalty is not None:
+            experiment.penalty(variables.params)
         return outputs, experiment.loss(outputs, batch)
 
     batch = jax.eval_shape(lambda: experiment.train[: experiment.batch_size])

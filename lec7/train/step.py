@@ -8,8 +8,10 @@ import jax.numpy as jnp
 import optax
 
 from lec7 import optim, random, tree
+from lec7.errors import InputError
 from lec7.losses import Loss
 from lec7.models import Model, Variables
+from lec7.regularize import Penalty
 from lec7.train.state import TrainState
 from lec7.typing import Batch, Metrics, PyTree
 
@@ -35,8 +37,10 @@ def make_step(
     loss: Loss,
     optimizer: optax.GradientTransformation,
     inputs: Callable[[Batch], Any] = image,
+    *,
+    penalty: Penalty | None = None,
 ) -> Step:
-    """The step that moves `model`'s parameters down the mean of `loss` as `optimizer` says.
+    """The step that moves `model`'s parameters down the mean of `loss`, and `penalty`, as `optimizer` says.
 
     Parameters that `optim.frozen()` holds stay as they are, bit for bit, and no gradients are computed for them.
 
@@ -45,10 +49,14 @@ def make_step(
         loss: from outputs and batch to values for each example; `"loss"` is minimised.
         optimizer: any Optax transformation; it gets `value`, `grad` and `value_fn` as extra arguments.
         inputs: what the model sees of a batch.
+        penalty: from parameters to named values, of `lec7.regularize`, which are added to `"loss"`.
 
     Returns:
-        A `Step`; its metrics are the loss's means, the learning rates in force, and what `optim.monitor` and
-        `optim.skip_nonfinite` tell.
+        A `Step`; its metrics are the loss's means, what the penalty is made of, the learning rates in force, and what
+        `optim.monitor` and `optim.skip_nonfinite` tell.
+
+    Raises:
+        InputError: in the step, the penalty has a name that the loss has.
 
     Run it as `train.jit(step)`, or several at a time as `train.jit(train.scan(step, 50))`.
     """
@@ -61,6 +69,8 @@ def make_step(
             params = tree.map_named(lambda name, x: jax.lax.stop_gradient(x) if name in frozen else x, params)
             outputs, model_state = model.apply(Variables(params, state.model_state), inputs(batch), train=True, key=key)
             metrics = {name: jnp.mean(values) for name, values in loss(outputs, batch).items()}
+            if penalty is not None:
+                metrics = _penalized(metrics, penalty(params))
             return metrics["loss"], (metrics, model_state)
 
         (value, (metrics, model_state)), grads = jax.value_and_grad(objective, has_aux=True)(state.params)
@@ -83,6 +93,16 @@ def make_step(
         return new, metrics | optim.learning_rates(opt_state) | optim.diagnostics(opt_state)
 
     return step
+
+
+def _penalized(metrics: Metrics, terms: Metrics) -> Metrics:
+    """The metrics with a penalty's terms, and these in the loss."""
+    if taken := metrics.keys() & terms.keys():
+        raise InputError(
+            f"the penalty gave {min(taken)!r}, which the loss gives as well; give the penalty another name, as in "
+            "regularize.l2(rate, name='l2')"
+        )
+    return metrics | terms | {"loss": sum(terms.values(), metrics["loss"])}
 
 
 def _unless_skipped(before: TrainState, opt_state: PyTree, model_state: Mapping[str, Any]) -> Mapping[str, Any]:
