@@ -47,6 +47,8 @@ class Experiment:
         inputs: what the model sees of a batch.
         log_every: steps a dispatch, and a row in the log.
         evaluate_every: steps from one evaluation on `test`, and checkpoint, to the next.
+        augment: from a key and a batch to the batch that is trained on, as of `augment.on_batch`; evaluations, and
+            the statistics of averages, are of examples as they are.
         penalty: from parameters to named values, which training adds to the loss; the evaluation is without.
     """
 
@@ -61,6 +63,7 @@ class Experiment:
     inputs: Callable[[Batch], Any] = image
     log_every: int = 50
     evaluate_every: int = 500
+    augment: Callable[[Key, Batch], Batch] | None = None
     penalty: Penalty | None = None
 
     def init(self) -> TrainState:
@@ -70,7 +73,9 @@ class Experiment:
 
     def make_step(self) -> Step:
         """The training step."""
-        return train.make_step(self.model, self.loss, self.optimizer, self.inputs, penalty=self.penalty)
+        return train.make_step(
+            self.model, self.loss, self.optimizer, self.inputs, augment=self.augment, penalty=self.penalty
+        )
 
     def make_evaluate(self) -> Callable[[Variables, data.Source], Metrics]:
         """The evaluation of one model."""
@@ -160,6 +165,8 @@ def check(experiment: Experiment) -> None:
 
     def forward(batch):
         variables = experiment.init().variables
+        if experiment.augment is not None:
+            batch = experiment.augment(jax.random.key(0), batch)
         outputs, _ = experiment.model.apply(variables, experiment.inputs(batch), train=True, key=jax.random.key(0))
         if experiment.penalty is not None:
             experiment.penalty(variables.params)

@@ -13,7 +13,7 @@ from lec7.losses import Loss
 from lec7.models import Model, Variables
 from lec7.regularize import Penalty
 from lec7.train.state import TrainState
-from lec7.typing import Batch, Metrics, PyTree
+from lec7.typing import Batch, Key, Metrics, PyTree
 
 
 class Step(Protocol):
@@ -38,6 +38,7 @@ def make_step(
     optimizer: optax.GradientTransformation,
     inputs: Callable[[Batch], Any] = image,
     *,
+    augment: Callable[[Key, Batch], Batch] | None = None,
     penalty: Penalty | None = None,
 ) -> Step:
     """The step that moves `model`'s parameters down the mean of `loss`, and `penalty`, as `optimizer` says.
@@ -49,6 +50,8 @@ def make_step(
         loss: from outputs and batch to values for each example; `"loss"` is minimised.
         optimizer: any Optax transformation; it gets `value`, `grad` and `value_fn` as extra arguments.
         inputs: what the model sees of a batch.
+        augment: from the stream `"augment"` at the state's step and a batch to the batch that is trained on, such as
+            `lec7.augment.on_batch` makes.
         penalty: from parameters to named values, of `lec7.regularize`, which are added to `"loss"`.
 
     Returns:
@@ -64,6 +67,8 @@ def make_step(
     def step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
         key = random.stream(state.key, "model", state.step)
         frozen = optim.frozen_paths(state.opt_state)
+        if augment is not None:
+            batch = augment(random.stream(state.key, "augment", state.step), batch)
 
         def objective(params):
             params = tree.map_named(lambda name, x: jax.lax.stop_gradient(x) if name in frozen else x, params)
