@@ -33,6 +33,7 @@ class Operation:
         whole_pixels: whether the map moves whole pixels and mirrors, and nothing else.
         reach: how many pixels beyond the image it may reach, of one that moves whole pixels.
         whole_image: whether a pixel's new value hangs on other pixels as well.
+        branches: whether what is done to values is one of several things, of which all are done to images side by side.
         shrinks: from the size at hand to how many times smaller things may become.
     """
 
@@ -45,6 +46,7 @@ class Operation:
     whole_pixels: bool = False
     reach: int = 0
     whole_image: bool = False
+    branches: bool = False
     shrinks: Callable[[Frame], float] = lambda frame: 1.0
 
 

@@ -132,12 +132,14 @@ class Pipeline:
 
         # XLA would look up a pixel anew for each channel and operation that sees it. What a loop has made it keeps, and
         # of a few images that is in the processor's cache.
+        passes = self._passes
+
         def few(batch):
             keys, images, _ = batch
             new, targets = lax.map(lambda one: self._move(*one), batch)
-            for part in self._passes:
+            for part in passes:
                 paint = partial(self._paint, part)
-                if self.operations[part[0]].whole_image:
+                if part is not passes[-1] or any(self.operations[i].branches for i in part):
                     new = lax.map(lambda one, paint=paint: paint(*one), (keys, new, images))
                 else:
                     new = jax.vmap(paint)(keys, new, images)
@@ -160,8 +162,10 @@ class Pipeline:
 
     @property
     def _is_one_pass(self) -> bool:
+        """Whether nothing is computed that several new values hang on."""
         copies = all(operation.whole_pixels for operation in self.operations if operation.leg is not None)
-        return not self._passes or (copies and len(self._passes) == 1)
+        passes = self._passes
+        return not passes or (copies and len(passes) == 1 and not self.operations[passes[0][0]].whole_image)
 
     def _move(self, key: Key, image: jax.Array, targets: _Targets) -> tuple[jax.Array, _Targets]:
         """All that has to do with where pixels come from; in the image's units, but floats where pixels are mixed."""

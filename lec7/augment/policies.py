@@ -150,7 +150,7 @@ def augmix(severity: float = 3.0, width: int = 3, depth: int = 3, alpha: float =
         mixture, _ = lax.scan(add, jnp.zeros_like(image), (drawn["chains"], drawn["weights"]))
         return drawn["original"] * image + (1 - drawn["original"]) * mixture
 
-    return Operation("augmix", draw, paint=paint, whole_image=True)
+    return Operation("augmix", draw, paint=paint, whole_image=True, branches=True)
 
 
 def _layer(name: str, table: Table, magnitude: Callable[[Key], jax.Array]) -> Operation:
@@ -193,4 +193,4 @@ def _layer(name: str, table: Table, magnitude: Callable[[Key], jax.Array]) -> Op
         branches = [lambda image: image, *map(branch, painters, amounts)]
         return lax.switch(jnp.maximum(drawn["which"] - len(_MOVES) - _STILL + 1, 0), branches, image)
 
-    return Operation(name, draw, leg, paint, whole_image=True)
+    return Operation(name, draw, leg, paint, whole_image=True, branches=True)
