@@ -50,25 +50,25 @@ class Regularization:
 
     use: tuple[Regularizer, ...] = ()
     """What regularizes; the rates below are those of what is used."""
-    l2: float = 1e-4
+    l2: float = 1e-3
     """Rate of the squared weights in the loss."""
     l1: float = 1e-5
     """Rate of the weights' magnitudes in the loss."""
     weight_decay: float = 0.1
     """Decay beside Adam's direction, as in AdamW."""
-    dropout: float = 0.5
+    dropout: float = 0.2
     """Chance to drop a unit of the hidden layer."""
-    spatial_dropout: float = 0.2
+    spatial_dropout: float = 0.1
     """Chance to drop a channel behind each pooling."""
-    drop_connect: float = 0.5
+    drop_connect: float = 0.3
     """Chance to drop a weight of the hidden layer."""
     stochastic_depth: float = 0.5
     """Chance to drop the residual branch."""
-    gaussian_noise: float = 0.3
+    gaussian_noise: float = 0.1
     """Standard deviation of the noise on pixels, which go from 0 to 1."""
-    max_norm: float = 2.0
+    max_norm: float = 1.0
     """Largest norm of a unit's weights."""
-    gradient_noise: float = 1e-4
+    gradient_noise: float = 1e-6
     """Variance of the noise on the gradient at the first step."""
     sam: float = 0.05
     """How far uphill the gradient is taken."""
@@ -210,7 +210,7 @@ ALONE: Mapping[str, tuple[Regularizer, ...]] = {
     "SAM": ("sam",),
     "label smoothing": ("label_smoothing",),
 }
-TOGETHER: tuple[Regularizer, ...] = ("dropout", "spatial_dropout", "fractional_pooling", "sam")
+TOGETHER: tuple[Regularizer, ...] = ("label_smoothing", "drop_connect", "batch_norm", "weight_decay")
 
 
 @dataclass(frozen=True)
