@@ -174,6 +174,8 @@ class Pipeline:
         if not plan.warp:
             return image, targets
         fill = jnp.asarray(self.fill, jnp.float32) * _white(image.dtype)
+        if image.dtype == jnp.uint8:
+            fill = jnp.round(fill)
         return plan.follow(image, self.interpolation, self.edge, fill), moved(targets, plan, frame)
 
     def _paint(self, places: Sequence[int], key: Key, image: jax.Array, first: jax.Array) -> jax.Array:

@@ -92,9 +92,7 @@ def at(
 
 def _taps(p: jax.Array, size: int, interpolation: Interpolation, edge: Edge) -> list[tuple[jax.Array, jax.Array]]:
     """Along one axis: the pixels around a place, and how much each counts; beyond the image 0 of a constant."""
-    if edge == "edge":
-        p = jnp.clip(p, 0, size - 1)
-    elif edge == "reflect":
+    if edge == "reflect":
         p = _reflected(p, size)
     if interpolation == "nearest":
         offsets, first = [(0, jnp.ones_like(p))], jnp.floor(p + 0.5)
