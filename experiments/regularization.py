@@ -10,9 +10,9 @@ others. The rates, and what goes together, were chosen on 1,000 further images (
 import statistics
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
 from typing import Literal, NamedTuple
 
 import jax
@@ -232,18 +232,22 @@ class Options:
 NAMES = ("mnist", "fashion")
 
 
-def accuracies(hp: Regularization, options: Options) -> tuple[jax.Array, jax.Array]:
+Make = Callable[[jax.Array, data.ArraySource, data.ArraySource], Experiment]
+"""From a seed, examples to train on and others to test with."""
+
+
+def accuracies(make: Make, replicates: int, judge: str) -> tuple[jax.Array, jax.Array]:
     """Accuracies in training and testing, [data sets, replicates] each, of runs in one program."""
 
     def run(seed, examples, others):
-        made = experiment(replace(hp, seed=seed), examples, others)
-        state, _ = train.scan(made.make_step(), hp.steps, train.draw(hp.batch_size))(made.init(), examples)
+        made = make(seed, examples, others)
+        state, _ = train.scan(made.make_step(), made.steps, train.draw(made.batch_size))(made.init(), examples)
         evaluate = made.make_evaluate()
         return [evaluate(state.variables, source)["accuracy"] for source in (examples, others)]
 
-    sets, n = [images(name) for name in NAMES], options.replicates
+    sets, n = [images(name) for name in NAMES], replicates
     seeds = jnp.tile(jnp.arange(n), len(sets))
-    sources = [each_in_a_row([getattr(one, part) for one in sets], n) for part in ("train", options.judge)]
+    sources = [each_in_a_row([getattr(one, part) for one in sets], n) for part in ("train", judge)]
     runs = jax.jit(train.lanes(run, mapped=3, chunk=1, devices=jax.devices()))
     in_training, in_testing = runs(seeds, *sources)
     return in_training.reshape(-1, n), in_testing.reshape(-1, n)
@@ -260,6 +264,28 @@ def percent(values: jax.Array) -> str:
     return f"{statistics.mean(numbers):.2f}" + (f" ± {statistics.stdev(numbers):.2f}" if len(numbers) > 1 else "")
 
 
+def head(what: str, judge: str) -> str:
+    """The first two lines of a table, in Markdown."""
+    figures = " | ".join(f"{name} train | {name} {judge} [%] | gap " for name in ("MNIST", "Fashion"))
+    return f"| {what:<24} | {figures} | time [s] |\n|---|" + "---:|" * 7
+
+
+def row(name: str, found: tuple[jax.Array, jax.Array], seconds: float) -> str:
+    """A line of the table."""
+    cells = []
+    for in_training, in_testing in zip(*found, strict=True):
+        gap = 100 * float(jnp.mean(in_training) - jnp.mean(in_testing))
+        cells += [f"{100 * float(jnp.mean(in_training)):.2f}", percent(in_testing), f"{gap:.2f}"]
+    return f"| {name:<24} | {' | '.join(cells)} | {seconds:.1f} |"
+
+
+def seeded(
+    hp: Regularization, seed: int | jax.Array, examples: data.ArraySource, others: data.ArraySource
+) -> Experiment:
+    """The experiment with another seed, which may be traced."""
+    return experiment(replace(hp, seed=seed), examples, others)
+
+
 def main(options: Options) -> None:
     """Prints the table, in Markdown."""
     train.device_per_core()
@@ -268,17 +294,12 @@ def main(options: Options) -> None:
     for name in ("replicates", "steps"):
         if (given := getattr(options, name)) < 1:
             raise InputError(f"--{name} is {given}, expected at least 1")
-    head = " | ".join(f"{name} train | {name} {options.judge} [%] | gap " for name in ("MNIST", "Fashion"))
-    print(f"| {'regularizer':<24} | {head} | time [s] |")
-    print("|---|" + "---:|" * 7)
+    print(head("regularizer", options.judge))
     for name, used in {**ALONE, "together": options.together}.items():
         begun = time.perf_counter()
-        found = accuracies(Regularization(use=used, steps=options.steps), options)
-        cells = []
-        for in_training, in_testing in zip(*found, strict=True):
-            gap = 100 * float(jnp.mean(in_training) - jnp.mean(in_testing))
-            cells += [f"{100 * float(jnp.mean(in_training)):.2f}", percent(in_testing), f"{gap:.2f}"]
-        print(f"| {name:<24} | {' | '.join(cells)} | {time.perf_counter() - begun:.1f} |", flush=True)
+        hp = Regularization(use=used, steps=options.steps)
+        found = accuracies(partial(seeded, hp), options.replicates, options.judge)
+        print(row(name, found, time.perf_counter() - begun), flush=True)
     print(f"\nTogether: {', '.join(options.together)}.")
 
 

@@ -1,0 +1,174 @@
+"""Augmentations on small training sets: none, each alone, and the best together, on 1,000 digits and 1,000 garments.
+
+    .venv/bin/python experiments/augmentation.py                  tries all of them and prints a table, in some minutes
+    lec7 run experiments/augmentation.py --use random_crop rotate trains with some of them
+
+Images, network and training are those of experiments/regularization.py, without any regularizer.
+"""
+
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Literal
+
+import jax
+import tyro
+from regularization import Regularization, accuracies, head, images, row
+from regularization import experiment as plain
+
+from lec7 import augment, data, train
+from lec7.errors import InputError
+from lec7.experiment import Experiment
+
+Augmentation = Literal[
+    "mirror",
+    "random_crop",
+    "translate",
+    "rotate",
+    "stretch",
+    "shear",
+    "lens",
+    "elastic",
+    "brightness",
+    "erase",
+    "randaugment",
+    "trivialaugment",
+    "mixup",
+    "cutmix",
+]
+
+
+@dataclass(frozen=True)
+class Augmented:
+    """Hyperparameters. Floats can be swept inside one compiled program."""
+
+    use: tuple[Augmentation, ...] = ()
+    """What augments, in this order."""
+    degrees: float = 12.0
+    """How far an image turns at most."""
+    shear: float = 0.2
+    """How far it slants at most."""
+    shift: float = 0.08
+    """How far it moves at most, as a part of its size."""
+    lens: float = 0.2
+    """How strong a lens is at most."""
+    elastic: float = 0.7
+    """Standard deviation of the ways that points go, in pixels."""
+    brightness: float = 0.4
+    """How far brightness changes from 1 at most."""
+    magnitude: float = 9.0
+    """RandAugment's, from 0 to 30."""
+    alpha: float = 0.4
+    """Of mixup's Beta distribution."""
+    images: Literal["mnist", "fashion"] = "mnist"
+    """Which images."""
+    learning_rate: float = 2e-3
+    """Adam's rate at the start; half a cosine brings it to 0."""
+    steps: int = 500
+    """Number of training steps."""
+    batch_size: int = 64
+    """Examples a step."""
+    seed: int | jax.Array = 0
+    """What all randomness comes from."""
+
+
+def build(hp: Augmented) -> Experiment:
+    """The experiment of these hyperparameters."""
+    own = images(hp.images)
+    return experiment(hp, hp.seed, own.train, own.test)
+
+
+def experiment(
+    hp: Augmented, seed: int | jax.Array, examples: data.ArraySource, others: data.ArraySource
+) -> Experiment:
+    """The same with examples of any kind."""
+    operations = {
+        "mirror": lambda: augment.mirror(),
+        "random_crop": lambda: augment.random_crop(28, pad=2),
+        "translate": lambda: augment.translate(hp.shift),
+        "rotate": lambda: augment.rotate(hp.degrees),
+        "stretch": lambda: augment.stretch(1.2),
+        "shear": lambda: augment.shear(hp.shear),
+        "lens": lambda: augment.lens(hp.lens),
+        "elastic": lambda: augment.elastic(hp.elastic, spacing=7),
+        "brightness": lambda: augment.brightness(hp.brightness),
+        "erase": lambda: augment.sometimes(augment.erase(), 0.5),
+        "randaugment": lambda: augment.randaugment(2, hp.magnitude),
+        "trivialaugment": lambda: augment.trivialaugment(),
+    }
+    mixtures = {"mixup": lambda: augment.mixup(hp.alpha), "cutmix": lambda: augment.cutmix()}
+    chosen = [operations[name]() for name in hp.use if name in operations]
+    mixed = [mixtures[name]() for name in hp.use if name in mixtures]
+    if len(mixed) > 1:
+        raise InputError("--use has mixup and cutmix, of which one mixes what the other has mixed; choose one")
+    base = Regularization(learning_rate=hp.learning_rate, steps=hp.steps, batch_size=hp.batch_size)
+    more = augment.on_batch(augment.pipeline(*chosen), mixed[0] if mixed else None, classes=10)
+    return replace(plain(replace(base, seed=seed), examples, others), augment=more if hp.use else None)
+
+
+ALONE: Mapping[str, tuple[Augmentation, ...]] = {
+    "none": (),
+    "mirror": ("mirror",),
+    "crop of 4 pixels' padding": ("random_crop",),
+    "translate": ("translate",),
+    "rotate": ("rotate",),
+    "stretch": ("stretch",),
+    "shear": ("shear",),
+    "lens": ("lens",),
+    "elastic": ("elastic",),
+    "brightness": ("brightness",),
+    "erase": ("erase",),
+    "RandAugment": ("randaugment",),
+    "TrivialAugment": ("trivialaugment",),
+    "mixup": ("mixup",),
+    "CutMix": ("cutmix",),
+}
+TOGETHER: tuple[Augmentation, ...] = ("rotate", "stretch", "shear", "translate", "elastic")
+
+
+@dataclass(frozen=True)
+class Options:
+    """What to try, and how long."""
+
+    replicates: int = 3
+    """Runs of each, with seeds of their own."""
+    steps: int = 500
+    """Training steps of a run."""
+    judge: Literal["test", "validation"] = "test"
+    """Which images tell: those to test with, or those to choose by."""
+    together: tuple[Augmentation, ...] = TOGETHER
+    """What the last row has."""
+    only: tuple[str, ...] = ()
+    """Rows to print, by name; all by default."""
+    quick: bool = False
+    """One run of 100 steps each, to see that it runs."""
+
+
+def main(options: Options) -> None:
+    """Prints the table, in Markdown."""
+    train.device_per_core()
+    if options.quick:
+        options = replace(options, replicates=1, steps=100)
+    for name in ("replicates", "steps"):
+        if (given := getattr(options, name)) < 1:
+            raise InputError(f"--{name} is {given}, expected at least 1")
+    rows = {**ALONE, "together": options.together}
+    if unknown := set(options.only) - set(rows):
+        raise InputError(f"--only has {min(unknown)!r}, expected some of {', '.join(map(repr, rows))}")
+    print(head("augmentation", options.judge))
+    for name in options.only or rows:
+        begun = time.perf_counter()
+        hp = Augmented(use=rows[name], steps=options.steps)
+        found = accuracies(partial(experiment, hp), options.replicates, options.judge)
+        print(row(name, found, time.perf_counter() - begun), flush=True)
+    print(f"\nTogether: {', '.join(options.together)}.")
+
+
+if __name__ == "__main__":
+    try:
+        main(tyro.cli(Options, description=__doc__))
+    except InputError as error:
+        print(f"augmentation.py: {error}", file=sys.stderr)
+        sys.exit(2)
