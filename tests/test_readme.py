@@ -21,6 +21,7 @@ AVERAGES, ENSEMBLES = blocks("docs/ensembles.md")
 (PLATEAU,) = blocks("docs/schedules.md")
 SOLVING, STEPPING, FITTING = blocks("docs/second_order.md")
 REGULARIZERS = blocks("docs/regularization.md")
+AUGMENTING = blocks("docs/augmentation.md")
 PARAMS = {
     "head": {"kernel": jnp.ones((4, 3)), "bias": jnp.ones(3)},
     "blocks": [{"kernel": jnp.ones((4, 4))} for _ in range(12)],
@@ -91,3 +92,16 @@ def test_each_optimizer_on_a_page_takes_a_step(block, capsys):
         assert said in capsys.readouterr().out
     updates, _ = tx.update(PARAMS, tx.init(PARAMS), PARAMS, value=jnp.array(1.0))
     assert jnp.isfinite(updates["head"]["kernel"]).all()
+
+
+@pytest.mark.slow
+def test_augmentation(capsys):
+    """The page's blocks go on from each other."""
+    names = {}
+    for block in AUGMENTING:
+        exec(compile(block, "docs/augmentation.md", "exec"), names)
+    first, boxes, *losses, accuracy = capsys.readouterr().out.splitlines()
+    assert re.match(r"\(8, 24, 24, 3\) {'degrees': ", first)
+    assert "[[ 0. 24.  4. 32.]]" in boxes
+    assert float(losses[-1]) < float(losses[0])
+    assert float(accuracy) > 0.7

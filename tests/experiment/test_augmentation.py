@@ -1,0 +1,42 @@
+"""`experiments/augmentation.py`, with all that it can use."""
+
+import sys
+import typing
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lec7 import experiment, train
+from lec7.errors import InputError
+
+FILE = experiment.load(Path(__file__).parents[2] / "experiments" / "augmentation.py")
+MODULE = sys.modules[FILE.build.__module__]
+
+
+@pytest.mark.slow
+def test_all_augmentations_together_take_a_step():
+    everything = tuple(name for name in typing.get_args(MODULE.Augmentation) if name != "cutmix")
+    made = experiment.instantiate(FILE, FILE.hyperparameters(use=everything, steps=2, batch_size=4))
+    _, metrics = train.jit(made.make_step())(made.init(), made.train[:4])
+    assert all(np.isfinite(value) for value in metrics.values())
+
+
+def test_without_any_it_is_the_experiment_without_regularizers():
+    assert experiment.instantiate(FILE, FILE.hyperparameters()).augment is None
+
+
+def test_two_mixtures_are_refused():
+    with pytest.raises(InputError, match="choose one"):
+        FILE.build(FILE.hyperparameters(use=("mixup", "cutmix")))
+
+
+@pytest.mark.slow
+def test_it_prints_a_row_for_each(capsys, monkeypatch):
+    monkeypatch.setattr(train, "device_per_core", lambda: None)  # the tests have eight devices already
+    MODULE.main(MODULE.Options(replicates=1, steps=2, only=("none", "together")))
+    said = capsys.readouterr().out
+    assert "| none " in said
+    assert "| together " in said
+    with pytest.raises(InputError, match="--only has 'nothing'"):
+        MODULE.main(MODULE.Options(only=("nothing",)))
