@@ -125,7 +125,7 @@ ALONE: Mapping[str, tuple[Augmentation, ...]] = {
     "mixup": ("mixup",),
     "CutMix": ("cutmix",),
 }
-TOGETHER: tuple[Augmentation, ...] = ("rotate", "stretch", "shear", "translate", "elastic")
+TOGETHER: tuple[Augmentation, ...] = ("random_crop", "rotate", "stretch")
 
 
 @dataclass(frozen=True)
