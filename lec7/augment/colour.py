@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from lec7 import random
 from lec7.augment.operation import Operation, Span, between, integer, uniform
 from lec7.errors import InputError
-from lec7.ranges import NOT_NEGATIVE, Range, check
+from lec7.ranges import FRACTION, NOT_NEGATIVE, Range, check
 from lec7.typing import ArrayLike, Scalar
 
 _LUMA = (0.299, 0.587, 0.114)
@@ -122,6 +122,8 @@ def solarize(threshold: Span = (0.0, 1.0)) -> Operation:
         threshold: (low, high), within [0, 1].
     """
     low, high = between("threshold", threshold, "from which value on to invert", centre=0.5)
+    for end in (low, high):
+        check("threshold", end, FRACTION, "from which value on to invert")
 
     def draw(key, frame):
         return {"threshold": uniform(key, "threshold", low, high)}

@@ -7,12 +7,13 @@ import math
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 
 from lec7 import random
 from lec7.augment.operation import Operation, Span, between, integer, uniform
 from lec7.augment.warp import Affine, Bend, Frame, Points
 from lec7.errors import InputError
-from lec7.ranges import FRACTION, NOT_NEGATIVE, POSITIVE, Range, check
+from lec7.ranges import FRACTION, FROM_ONE, NOT_NEGATIVE, POSITIVE, Range, check
 from lec7.typing import Scalar
 
 Size = int | tuple[int, int]
@@ -240,8 +241,8 @@ def stretch(factor: float = 1.25) -> Operation:
     Args:
         factor: the largest; the smallest is its reciprocal. At least 1.
     """
-    check("factor", factor, POSITIVE, "by how much to stretch at most")
-    limit = abs(math.log(factor))
+    check("factor", factor, FROM_ONE, "by how much to stretch at most")
+    limit = math.log(factor)
 
     def draw(key, frame):
         return {name: jnp.exp(uniform(key, name, -limit, limit)) for name in ("tall", "wide")}
@@ -256,9 +257,11 @@ def shear(limit: Span = 0.2) -> Operation:
     """Slanted along both axes: a point moves to the right by a part of its height below the centre, and likewise down.
 
     Args:
-        limit: the largest part, or (low, high).
+        limit: the largest part, or (low, high), within (-1, 1), where the image doesn't fold.
     """
     low, high = between("limit", limit, "how far to slant, as the tangent of the angle")
+    for end in (low, high):
+        check("limit", end, _SLANT, "how far to slant, as the tangent of the angle")
 
     def draw(key, frame):
         return {"along_x": uniform(key, "along_x", low, high), "along_y": uniform(key, "along_y", low, high)}
@@ -296,10 +299,11 @@ def lens(strength: Span = 0.2) -> Operation:
 
         def forth(points: Points) -> Points:
             # Newton's method for the radius: s (1 + k s^2 r^2) = 1, where s is the new radius by the old one.
+            # What a pincushion doesn't show has no solution; of the last that has one, s is 3/2: it stays outside.
             y, x = points
-            squared = k * (y * y + x * x)
+            squared = jnp.maximum(k * (y * y + x * x), -4 / 27)
             s = jnp.ones_like(squared)
-            for _ in range(8):
+            for _ in range(12):
                 s -= (s * (1 + squared * s * s) - 1) / (1 + 3 * squared * s * s)
             return y * s, x * s
 
@@ -337,7 +341,7 @@ def elastic(std: Scalar = 4.0, spacing: float = 32.0) -> Operation:
         ways = drawn["ways"]
 
         def field(points: Points) -> Points:
-            on_a_grid = jnp.shape(points[0])[-1:] == jnp.shape(points[1])[:1] == (1,)
+            on_a_grid = jnp.ndim(points[0]) == 2 and jnp.shape(points[0])[-1] == jnp.shape(points[1])[0] == 1
             y, x = points if on_a_grid else jnp.broadcast_arrays(*points)
             rows, columns = (_spline(p.ravel() / spacing, n) for p, n in zip((y, x), ways.shape[1:], strict=True))
             if on_a_grid:
@@ -351,11 +355,11 @@ def elastic(std: Scalar = 4.0, spacing: float = 32.0) -> Operation:
             return points[0] + down, points[1] + right
 
         def forth(points: Points) -> Points:
-            y, x = points
-            for _ in range(20):
-                down, right = field((y, x))
-                y, x = points[0] - down, points[1] - right
-            return y, x
+            def closer(_, guess):
+                down, right = field(guess)
+                return points[0] - down, points[1] - right
+
+            return lax.fori_loop(0, 60, closer, points)
 
         return Bend(back, forth)
 
@@ -371,6 +375,7 @@ def _spline(p: jax.Array, knots: int) -> jax.Array:
 _SPLINE_SQUARED = 151 / 315
 """The cubic B-spline squared, summed over the knots and averaged over places: the variance along one axis."""
 
+_SLANT = Range("a number in (-1, 1)", lambda x: -1 < x < 1)
 _LENS = Range("a number more than -1/3 and at most 1", lambda x: -1 / 3 < x <= 1)
 
 

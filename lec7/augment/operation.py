@@ -71,10 +71,11 @@ def sometimes(operation: Operation, probability: Scalar) -> Operation:
 
     def draw(key, frame):
         coin = jax.random.bernoulli(random.stream(key, "sometimes"), probability)
-        drawn = operation.draw(key, frame)
+        drawn = operation.draw(random.stream(key, "operation"), frame)
         if still is not None:
-            drawn = {name: jnp.where(coin, value, still[name]) for name, value in drawn.items()}
-        return drawn | {"done": coin}
+            drawn |= {name: jnp.where(coin, drawn[name], value) for name, value in still.items()}
+        # One that is itself done sometimes, is done if both coins say so.
+        return drawn | {"done": coin & drawn.get("done", True)}
 
     def painted(drawn, image):
         assert paint is not None
@@ -112,4 +113,4 @@ def uniform(key: Key, name: str, low: Scalar, high: Scalar) -> jax.Array:
 
 def integer(key: Key, name: str, low: int, high: Scalar) -> jax.Array:
     """A whole number in [low, high], as a float, from the stream of that name; `high` may be traced."""
-    return jnp.floor(uniform(key, name, low, high + 1))
+    return low + jnp.floor(uniform(key, name, 0, high + 1 - low))  # a sum may round up to high + 1

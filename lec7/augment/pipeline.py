@@ -7,6 +7,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
 from lec7 import random
@@ -16,6 +17,7 @@ from lec7.augment.sample import Edge, Interpolation, check_ways
 from lec7.augment.targets import TARGETS, moved
 from lec7.augment.warp import Affine, Bend, Frame, compose
 from lec7.errors import InputError, nearest
+from lec7.ranges import FRACTION, check
 from lec7.typing import ArrayLike, Key
 
 _Targets = dict[str, jax.Array]
@@ -30,6 +32,8 @@ class Normalize:
 
     def __call__(self, image: jax.Array) -> jax.Array:
         """Of an image [height, width, channels] in [0, 1]."""
+        if len(self.mean) not in (1, image.shape[-1]):
+            raise InputError(f"normalize is of {len(self.mean)} channels, the image has {image.shape[-1]}")
         shift = jnp.array([-m / s for m, s in zip(self.mean, self.std, strict=True)], jnp.float32)
         scale = jnp.array([1 / s for s in self.std], jnp.float32)
         return image.astype(jnp.float32) * scale[None, None, :] + shift[None, None, :]
@@ -47,7 +51,7 @@ def normalize(mean: float | Sequence[float], std: float | Sequence[float]) -> No
     >>> finish(jax.random.key(0), jnp.full((1, 1, 1), 255, jnp.uint8)).ravel().tolist()
     [2.0]
     """
-    means, stds = (tuple(map(float, jnp.ravel(jnp.asarray(x)))) for x in (mean, std))
+    means, stds = (tuple(map(float, np.ravel(x))) for x in (mean, std))
     if len(means) != len(stds) or not all(s > 0 for s in stds):
         raise InputError(f"mean is {mean} and std {std}, expected as many of each, and stds more than 0")
     return Normalize(means, stds)
@@ -88,12 +92,19 @@ class Pipeline:
                 f"there are keys of shape {jnp.shape(keys)} for images of shape {images.shape}, expected one for each "
                 "image: jax.random.split(key, len(images))"
             )
-        for name in targets or {}:
+        if np.size(self.fill) not in (1, images.shape[-1]):
+            raise InputError(f"the fill has {np.size(self.fill)} channels, the images have {images.shape[-1]}")
+        given = {name: jnp.asarray(target) for name, target in (targets or {}).items()}
+        for name, target in given.items():
             if name not in TARGETS:
                 raise InputError(
                     f"no target is called {name!r}{nearest(name, TARGETS)}; known are {', '.join(TARGETS)}"
                 )
-        image, followed = (self._one if images.ndim == 3 else self._many)(keys, images, dict(targets or {}))
+            if images.ndim == 4 and target.shape[:1] != images.shape[:1]:
+                raise InputError(
+                    f"the {name} have shape {target.shape} for {len(images)} images, expected a leading axis of images"
+                )
+        image, followed = (self._one if images.ndim == 3 else self._many)(keys, images, given)
         return image if targets is None else (image, followed)
 
     def draw(self, key: Key, shape: tuple[int, ...]) -> list[Drawn]:
@@ -248,6 +259,8 @@ def pipeline(
     [[2.0, 4.0], [1.0, 3.0]]
     """
     check_ways(interpolation, edge)
+    for value in np.ravel(fill):
+        check("fill", value, FRACTION, "what lies beyond an image, where 1 is white")
     flat: list[Any] = []
     for operation in operations:
         flat.extend(operation if isinstance(operation, (list, tuple)) else [operation])

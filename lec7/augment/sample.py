@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from lec7.augment.warp import Affine, Frame, Points, Warp, back, grid
+from lec7.augment.warp import Affine, Frame, Points, Warp, back, grid, shrinking
 from lec7.errors import InputError, nearest
 
 Interpolation = Literal["nearest", "bilinear", "bicubic"]
@@ -43,17 +43,21 @@ def resample(
             its mirror image (NumPy's `"reflect"`, SciPy's `"mirror"`).
         fill: the value beyond the image, in its units; a number, or one for each channel.
         parts: a new pixel is the mean of `parts * parts` points, so that an image that shrinks has no false patterns.
+            They lie all over the pixel where things become two thirds as large or less, and the closer to its centre
+            the less they shrink, so that an image that doesn't is not blurred.
 
     Returns:
         [*frame, channels]; floats but for `"nearest"`, which keeps the dtype.
     """
     parts = 1 if interpolation == "nearest" else parts
-    y, x = back(warp, grid(frame, parts))
+    spread = jnp.clip(2 * (shrinking(warp) - 1), 0, 1) if parts > 1 else 1.0
+    y, x = back(warp, grid(frame, parts, spread))
     height, width, channels = image.shape
     pixels = at(image, (y + (height - 1) / 2, x + (width - 1) / 2), interpolation, edge, fill)
     if parts == 1:
         return pixels
-    return pixels.reshape(frame.height, parts, frame.width, parts, channels).mean((1, 3))
+    pixels = pixels.reshape(frame.height, parts, frame.width, parts, channels)
+    return jnp.where(spread > 0, pixels.mean((1, 3)), pixels[:, 0, :, 0])
 
 
 def at(

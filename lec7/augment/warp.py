@@ -119,13 +119,28 @@ def forth(warp: Warp, points: Points) -> Points:
     return points
 
 
-def grid(frame: Frame, parts: int = 1) -> Points:
-    """The centres of an image's pixels; of `parts` times as many along each axis, those of parts of pixels."""
+def shrinking(warp: Warp) -> jax.Array:
+    """How many times smaller things become at most, of what is affine: 1 of an image that stays as it is."""
+    factor = jnp.float32(1)
+    for leg in warp:
+        if isinstance(leg, Affine):
+            factor *= jnp.maximum(jnp.hypot(leg.yy, leg.xy), jnp.hypot(leg.yx, leg.xx))
+    return factor
+
+
+def grid(frame: Frame, parts: int = 1, spread: Scalar = 1.0) -> Points:
+    """The centres of an image's pixels; of `parts` times as many along each axis, those of parts of pixels.
+
+    The parts make up a whole pixel at a spread of 1, and are all at its centre at 0.
+    """
     height, width = frame
     assert isinstance(height, int)
     assert isinstance(width, int)
 
     def centres(n):
-        return (jnp.arange(n * parts) + 0.5) / parts - n / 2
+        if parts == 1:
+            return jnp.arange(n) + (0.5 - n / 2)
+        within = spread * ((jnp.arange(parts) + 0.5) / parts - 0.5)
+        return (jnp.arange(n)[:, None] + (0.5 - n / 2) + within[None, :]).ravel()
 
     return centres(height)[:, None], centres(width)[None, :]
