@@ -70,7 +70,7 @@ class Augmented:
     """Number of training steps."""
     batch_size: int = 64
     """Examples a step."""
-    seed: int | jax.Array = 0
+    seed: int = 0
     """What all randomness comes from."""
 
 
