@@ -1,5 +1,7 @@
 """Random erasing."""
 
+import math
+
 import jax
 import jax.numpy as jnp
 
@@ -28,7 +30,7 @@ def erase(
     for name, pair in (("scale", scale), ("ratio", ratio)):
         if not (isinstance(pair, tuple) and len(pair) == 2 and 0 < pair[0] <= pair[1]):
             raise InputError(f"{name} is {pair!r}, expected (least, most) with 0 < least <= most")
-    log_ratio = [float(jnp.log(r)) for r in ratio]
+    log_ratio = [math.log(r) for r in ratio]
 
     def draw(key, frame):
         return {

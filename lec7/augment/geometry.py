@@ -14,7 +14,7 @@ from lec7.augment.operation import Operation, Span, between, integer, uniform
 from lec7.augment.warp import Affine, Bend, Frame, Points
 from lec7.errors import InputError
 from lec7.ranges import FRACTION, FROM_ONE, NOT_NEGATIVE, POSITIVE, Range, check
-from lec7.typing import Scalar
+from lec7.typing import Scalar, is_traced
 
 Size = int | tuple[int, int]
 """Height and width in pixels, or one number for both."""
@@ -117,6 +117,8 @@ def random_resized_crop(
     new = _frame("size", size)
     _check_pair("scale", scale)
     _check_pair("ratio", ratio)
+    if scale[1] > 1:
+        raise InputError(f"scale is {scale!r}, expected parts of the image's area, at most 1")
     log_ratio = math.log(ratio[0]), math.log(ratio[1])
 
     def draw(key, frame):
@@ -152,6 +154,8 @@ def random_resized_crop(
 
 def scale_jitter(short_side: tuple[int, int]) -> Operation:
     """The whole image resized, so that its shorter side has a random length; a crop has to follow.
+
+    One that is larger shows what lies beyond the image, see the pipeline's `edge`.
 
     Source: lecture 7, "pick random L in range [256, 480]; resize training image, short side = L".
 
@@ -235,14 +239,16 @@ def rotate(degrees: Span = 15.0) -> Operation:
     return Operation("rotate", draw, leg, still=_still("degrees"))
 
 
-def stretch(factor: float = 1.25) -> Operation:
+def stretch(factor: Scalar = 1.25) -> Operation:
     """Made taller or flatter and wider or narrower, each by a factor whose logarithm is uniform.
 
     Args:
-        factor: the largest; the smallest is its reciprocal. At least 1.
+        factor: the largest; the smallest is its reciprocal. At least 1; may be traced, but then what shrinks is not
+            kept from false patterns.
     """
     check("factor", factor, FROM_ONE, "by how much to stretch at most")
-    limit = math.log(factor)
+    limit = jnp.log(factor) if is_traced(factor) else math.log(factor)
+    most = 1.0 if is_traced(factor) else float(factor)
 
     def draw(key, frame):
         return {name: jnp.exp(uniform(key, name, -limit, limit)) for name in ("tall", "wide")}
@@ -250,7 +256,7 @@ def stretch(factor: float = 1.25) -> Operation:
     def leg(drawn, frame):
         return Affine(yy=1 / drawn["tall"], xx=1 / drawn["wide"])
 
-    return Operation("stretch", draw, leg, still=_still("tall", "wide", value=1.0), shrinks=lambda f: math.exp(limit))
+    return Operation("stretch", draw, leg, still=_still("tall", "wide", value=1.0), shrinks=lambda frame: most)
 
 
 def shear(limit: Span = 0.2) -> Operation:
@@ -309,7 +315,8 @@ def lens(strength: Span = 0.2) -> Operation:
 
         return Bend(back, forth)
 
-    return Operation("lens", draw, leg, still=_still("strength"))
+    drawn_in = 1.0 if is_traced(high) else 1 + max(float(high), 0.0)  # the corners
+    return Operation("lens", draw, leg, still=_still("strength"), shrinks=lambda frame: drawn_in)
 
 
 def elastic(std: Scalar = 4.0, spacing: float = 32.0) -> Operation:
