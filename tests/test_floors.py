@@ -61,4 +61,4 @@ def test_rooms_load_when_first_touched():
 
 def test_an_unknown_room_is_told():
     done = python("import lec7; lec7.optimizers")
-    assert "its rooms are averaging, data" in done.stderr
+    assert "its rooms are augment, averaging, data" in done.stderr
