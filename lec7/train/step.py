@@ -59,7 +59,7 @@ def make_step(
         `optim.monitor` and `optim.skip_nonfinite` tell.
 
     Raises:
-        InputError: in the step, the penalty has a name that the loss has.
+        InputError: in the step, the penalty has a name that the loss has, or one of them has one of the optimizer's.
 
     Run it as `train.jit(step)`, or several at a time as `train.jit(train.scan(step, 50))`.
     """
@@ -95,7 +95,10 @@ def make_step(
             model_state=_unless_skipped(state, opt_state, model_state),
             opt_state=opt_state,
         )
-        return new, metrics | optim.learning_rates(opt_state) | optim.diagnostics(opt_state)
+        told = optim.learning_rates(opt_state) | optim.diagnostics(opt_state)
+        if taken := metrics.keys() & told.keys():
+            raise InputError(f"loss and penalty gave {min(taken)!r}, which is what the optimizer tells; rename it")
+        return new, metrics | told
 
     return step
 

@@ -145,3 +145,8 @@ def test_lanes_of_rates_and_seeds_are_single_runs_bit_for_bit():
         jax.tree.map(lambda lane, leaf: np.testing.assert_array_equal(lane[i], leaf), lanes[0], single[0])  # noqa: B023
         for lane, leaf in zip(lanes[1:], single[1:], strict=True):
             np.testing.assert_allclose(lane[i], leaf, rtol=1e-5)
+
+
+def test_a_penalty_called_as_what_the_optimizer_tells_is_refused():
+    with pytest.raises(InputError, match="'learning_rate', which is what the optimizer tells"):
+        step_of(optim.sgd(0.1), regularize.l2(0.3, name="learning_rate"))
