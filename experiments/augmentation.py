@@ -163,7 +163,8 @@ def main(options: Options) -> None:
         hp = Augmented(use=rows[name], steps=options.steps)
         found = accuracies(partial(experiment, hp), options.replicates, options.judge)
         print(row(name, found, time.perf_counter() - begun), flush=True)
-    print(f"\nTogether: {', '.join(options.together)}.")
+    if "together" in (options.only or rows):
+        print(f"\nTogether: {', '.join(options.together)}.")
 
 
 if __name__ == "__main__":

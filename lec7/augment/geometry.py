@@ -210,6 +210,8 @@ def translate(limit: Span = 0.1) -> Operation:
         limit: the largest part, or (low, high) of both.
     """
     low, high = between("limit", limit, "how far to move, as a part of the size")
+    for end in (low, high):
+        check("limit", end, _PART, "how far to move, as a part of the size, and not in pixels")
 
     def draw(key, frame):
         return {"down": uniform(key, "down", low, high), "right": uniform(key, "right", low, high)}
@@ -382,6 +384,7 @@ def _spline(p: jax.Array, knots: int) -> jax.Array:
 _SPLINE_SQUARED = 151 / 315
 """The cubic B-spline squared, summed over the knots and averaged over places: the variance along one axis."""
 
+_PART = Range("a number in [-1, 1]", lambda x: -1 <= x <= 1)
 _SLANT = Range("a number in (-1, 1)", lambda x: -1 < x < 1)
 _LENS = Range("a number more than -1/3 and at most 1", lambda x: -1 / 3 < x <= 1)
 

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 
 from lec7 import random
 from lec7.augment.pipeline import Pipeline
+from lec7.augment.targets import TARGETS
 from lec7.errors import InputError
 from lec7.ranges import POSITIVE, check
 from lec7.typing import Batch, Key, Scalar
@@ -98,12 +99,13 @@ def on_batch(
     """What `Experiment(augment=...)` and `train.make_step(augment=...)` take: a pipeline for `batch["image"]`.
 
     Args:
-        pipeline: done to each image with a key of its own; `None` for a mixture alone.
+        pipeline: done to each image with a key of its own, and to what the batch has of `"mask"`, `"boxes"` and
+            `"keypoints"`; `None` for a mixture alone.
         mix: `mixup` or `cutmix`, done to the batch afterwards; labels become floats [n, classes].
         classes: how many there are, for labels that are integers.
 
     Raises:
-        InputError: when used, a mixture of integer labels without `classes`.
+        InputError: no pipeline; when used, a mixture of integer labels without `classes`.
 
     >>> import jax, jax.numpy as jnp
     >>> from lec7 import augment
@@ -112,12 +114,19 @@ def on_batch(
     >>> new["image"].shape, new["label"].shape
     ((4, 8, 8, 1), (4, 10))
     """
+    if pipeline is not None and not isinstance(pipeline, Pipeline):
+        raise InputError(
+            f"{pipeline!r} is no pipeline; expected augment.pipeline(...), or None ahead of a mixture alone: "
+            "on_batch(None, mixup(0.2))"
+        )
 
     def augmented(key: Key, batch: Batch) -> Batch:
         new = dict(batch)
         if pipeline is not None:
             keys = jax.random.split(random.stream(key, "pipeline"), len(batch["image"]))
-            new["image"] = pipeline(keys, batch["image"])
+            targets = {name: batch[name] for name in TARGETS if name in batch}
+            new["image"], followed = pipeline(keys, batch["image"], targets)
+            new |= followed
         if mix is not None:
             labels = jnp.asarray(batch["label"])
             if labels.ndim == 1:

@@ -54,6 +54,8 @@ def normalize(mean: float | Sequence[float], std: float | Sequence[float]) -> No
     means, stds = (tuple(map(float, np.ravel(x))) for x in (mean, std))
     if len(means) != len(stds) or not all(s > 0 for s in stds):
         raise InputError(f"mean is {mean} and std {std}, expected as many of each, and stds more than 0")
+    if max(map(abs, means)) > 1:
+        raise InputError(f"mean is {mean}, expected that of values in [0, 1], of bytes too; divide mean and std by 255")
     return Normalize(means, stds)
 
 

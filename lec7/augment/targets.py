@@ -26,11 +26,11 @@ def moved(targets: Mapping[str, jax.Array], plan: Plan, before: Frame) -> dict[s
         return plan.follow(channels, "nearest", "constant", 0).reshape(*after, *given.shape[2:])
 
     def keypoints(given):
-        _check("keypoints", given, 2)
+        given = _floats("keypoints", given, 2)
         return jnp.stack(_forth(warp, before, after, given[..., 0], given[..., 1]), -1)
 
     def boxes(given):
-        _check("boxes", given, 4)
+        given = _floats("boxes", given, 4)
         left, top, right, bottom = (given[..., i, None] for i in range(4))
         t = jnp.linspace(0, 1, _ALONG)[None, :]
         across, down = left + t * (right - left), top + t * (bottom - top)
@@ -50,8 +50,9 @@ def _forth(warp: Warp, before: Frame, after: Frame, x: jax.Array, y: jax.Array) 
     return x + after.width / 2, y + after.height / 2
 
 
-def _check(name: str, given: jax.Array, numbers: int) -> None:
-    if given.ndim != 2 or given.shape[-1] != numbers or not jnp.issubdtype(given.dtype, jnp.floating):
+def _floats(name: str, given: jax.Array, numbers: int) -> jax.Array:
+    if given.ndim != 2 or given.shape[-1] != numbers or jnp.issubdtype(given.dtype, jnp.complexfloating):
         raise InputError(
             f"the {name} of an image are {given.dtype}{list(given.shape)}, expected floats [k, {numbers}], in pixels"
         )
+    return given.astype(jnp.promote_types(given.dtype, jnp.float32))

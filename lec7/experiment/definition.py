@@ -163,18 +163,19 @@ def check(experiment: Experiment) -> None:
     if taken := {RAW, SNAPSHOTS, MEMBERS} & set(averages):
         raise InputError(f"an average is called {taken.pop()!r}, which is what figures of others are called; rename it")
 
+    step = experiment.make_step()
+
     def forward(batch):
         variables = experiment.init().variables
         if experiment.augment is not None:
             batch = experiment.augment(jax.random.key(0), batch)
         outputs, _ = experiment.model.apply(variables, experiment.inputs(batch), train=True, key=jax.random.key(0))
-        if experiment.penalty is not None:
-            experiment.penalty(variables.params)
         return outputs, experiment.loss(outputs, batch)
 
     batch = jax.eval_shape(lambda: experiment.train[: experiment.batch_size])
     outputs, metrics = jax.eval_shape(forward, batch)
     _check_loss(metrics, experiment.batch_size)
+    jax.eval_shape(step, jax.eval_shape(experiment.init), batch)
     if experiment.classifies:
         for source in (experiment.train, experiment.test):
             check_labels(source.arrays["label"], outputs.shape[-1])

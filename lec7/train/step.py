@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import optax
 
 from lec7 import optim, random, tree
+from lec7.augment import Pipeline
 from lec7.errors import InputError
 from lec7.losses import Loss
 from lec7.models import Model, Variables
@@ -59,10 +60,19 @@ def make_step(
         `optim.monitor` and `optim.skip_nonfinite` tell.
 
     Raises:
-        InputError: in the step, the penalty has a name that the loss has, or one of them has one of the optimizer's.
+        InputError: `augment` or `penalty` is no function of what it gets; in the step, the penalty has a name that the
+            loss has, or one of them has one of the optimizer's.
 
     Run it as `train.jit(step)`, or several at a time as `train.jit(train.scan(step, 50))`.
     """
+    for name, given, such in (
+        ("augment", augment, "a function of a key and a batch: augment.on_batch(augment.pipeline(...))"),
+        ("penalty", penalty, "a function of the parameters: regularize.l2(1e-4), or regularize.penalties of several"),
+    ):
+        if given is not None and not callable(given):
+            raise InputError(f"{name} is {given!r}, expected {such}")
+    if isinstance(augment, Pipeline):
+        raise InputError("augment is a pipeline of images; for batches it is augment.on_batch(augment.pipeline(...))")
 
     def step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
         key = random.stream(state.key, "model", state.step)
@@ -105,6 +115,8 @@ def make_step(
 
 def _penalized(metrics: Metrics, terms: Metrics) -> Metrics:
     """The metrics with a penalty's terms, and these in the loss."""
+    if not isinstance(terms, Mapping):
+        raise InputError(f"the penalty gave {terms}, expected values by name, such as {{'l2': value}}")
     if taken := metrics.keys() & terms.keys():
         raise InputError(
             f"the penalty gave {min(taken)!r}, which the loss gives as well; give the penalty another name, as in "

@@ -66,6 +66,15 @@ def test_on_a_batch_each_example_is_augmented_with_a_key_of_its_own(key):
     np.testing.assert_array_equal(new["label"], jnp.arange(6))
 
 
+def test_masks_and_boxes_of_a_batch_follow_its_images(key):
+    mask = jnp.zeros((2, 4, 4), jnp.int32).at[:, :, 0].set(1)
+    batch = {"image": mask[..., None].astype(jnp.float32), "mask": mask, "boxes": jnp.array([[[0, 0, 1, 4]]] * 2)}
+    new = augment.on_batch(augment.pipeline(augment.mirror(1.0)))(key, batch)
+    np.testing.assert_array_equal(new["mask"], mask[:, :, ::-1])
+    np.testing.assert_array_equal(new["image"][..., 0], new["mask"])
+    assert new["boxes"].tolist() == [[[3, 0, 4, 4]]] * 2
+
+
 def test_a_traced_alpha_draws_what_a_known_one_draws(key):
     labels = jnp.eye(4)
     lanes = jax.jit(jax.vmap(lambda alpha: augment.mixup(alpha)(key, SPREAD[:4], labels)[1]))(jnp.array([0.5, 1.0]))
@@ -76,6 +85,9 @@ def test_a_traced_alpha_draws_what_a_known_one_draws(key):
 @pytest.mark.parametrize(
     ("attempt", "words"),
     [
+        (lambda key: augment.on_batch(augment.mixup()), "is no pipeline; expected"),
+        (lambda key: augment.normalize((125.0,), (63.0,)), "divide mean and std by 255"),
+        (lambda key: augment.translate(3.0), "and not in pixels"),
         (lambda key: augment.mixup(0.0), "alpha is 0.0, expected a finite number more than 0"),
         (lambda key: augment.cutmix(-1.0), "alpha is -1.0"),
         (lambda key: augment.mixup()(key, SPREAD[:3], jnp.arange(3)), "one_hot"),

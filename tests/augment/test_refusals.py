@@ -28,7 +28,7 @@ TABLE = {
     "2 channels": (used(images=np.zeros((2, 8, 8, 2), np.uint8)), "have shape (2, 8, 8, 2)"),
     "no channels": (used(images=np.zeros((8, 8), np.uint8)), "have shape (8, 8)"),
     "no such target": (used(targets={"keypoint": 0}), "'keypoint'; did you mean 'keypoints'?"),
-    "boxes of ints": (used(augment.mirror(), targets={"boxes": np.zeros((2, 1, 4), int)}), "expected floats [k, 4]"),
+    "boxes of 5": (used(augment.mirror(), targets={"boxes": np.zeros((2, 1, 5))}), "expected floats [k, 4]"),
     "points of 3": (used(augment.mirror(), targets={"keypoints": np.zeros((2, 1, 3))}), "expected floats [k, 2]"),
     "a mask of another size": (
         used(augment.mirror(), targets={"mask": np.zeros((2, 8, 8), int)}),

@@ -71,3 +71,9 @@ def test_what_an_augmentation_can_not_do_is_refused_before_the_run():
     with pytest.raises(InputError, match="classes=10"):
         experiment.check(an_experiment(augment=augment.on_batch(None, augment.cutmix())))
     experiment.check(an_experiment(augment=augment.on_batch(None, augment.cutmix(), classes=10)))
+    with pytest.raises(InputError, match=r"for batches it is augment\.on_batch"):
+        an_experiment(augment=augment.pipeline(augment.mirror())).make_step()
+    with pytest.raises(InputError, match=r"penalty is 0\.1, expected a function"):
+        an_experiment(penalty=0.1).make_step()
+    with pytest.raises(InputError, match="expected values by name"):
+        experiment.check(an_experiment(penalty=lambda params: jnp.sum(params["w"] ** 2)))
