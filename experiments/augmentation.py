@@ -15,7 +15,7 @@ from typing import Literal
 
 import jax
 import tyro
-from regularization import Regularization, accuracies, head, images, row
+from regularization import Effort, Regularization, Training, accuracies, head, images, row
 from regularization import experiment as plain
 
 from lec7 import augment, data, train
@@ -41,7 +41,7 @@ Augmentation = Literal[
 
 
 @dataclass(frozen=True)
-class Augmented:
+class Augmented(Training):
     """Hyperparameters. Floats can be swept inside one compiled program."""
 
     use: tuple[Augmentation, ...] = ()
@@ -62,16 +62,6 @@ class Augmented:
     """RandAugment's, from 0 to 30."""
     alpha: float = 0.4
     """Of mixup's Beta distribution."""
-    images: Literal["mnist", "fashion"] = "mnist"
-    """Which images."""
-    learning_rate: float = 2e-3
-    """Adam's rate at the start; half a cosine brings it to 0."""
-    steps: int = 500
-    """Number of training steps."""
-    batch_size: int = 64
-    """Examples a step."""
-    seed: int = 0
-    """What all randomness comes from."""
 
 
 def build(hp: Augmented) -> Experiment:
@@ -129,31 +119,19 @@ TOGETHER: tuple[Augmentation, ...] = ("random_crop", "rotate", "stretch")
 
 
 @dataclass(frozen=True)
-class Options:
+class Options(Effort):
     """What to try, and how long."""
 
-    replicates: int = 3
-    """Runs of each, with seeds of their own."""
-    steps: int = 500
-    """Training steps of a run."""
-    judge: Literal["test", "validation"] = "test"
-    """Which images tell: those to test with, or those to choose by."""
     together: tuple[Augmentation, ...] = TOGETHER
     """What the last row has."""
     only: tuple[str, ...] = ()
     """Rows to print, by name; all by default."""
-    quick: bool = False
-    """One run of 100 steps each, to see that it runs."""
 
 
 def main(options: Options) -> None:
     """Prints the table, in Markdown."""
     train.device_per_core()
-    if options.quick:
-        options = replace(options, replicates=1, steps=100)
-    for name in ("replicates", "steps"):
-        if (given := getattr(options, name)) < 1:
-            raise InputError(f"--{name} is {given}, expected at least 1")
+    options = options.settled()
     rows = {**ALONE, "together": options.together}
     if unknown := set(options.only) - set(rows):
         raise InputError(f"--only has {min(unknown)!r}, expected some of {', '.join(map(repr, rows))}")

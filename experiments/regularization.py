@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, Self
 
 import jax
 import jax.numpy as jnp
@@ -45,7 +45,23 @@ Regularizer = Literal[
 
 
 @dataclass(frozen=True)
-class Regularization:
+class Training:
+    """Hyperparameters of any run on a small training set."""
+
+    images: Literal["mnist", "fashion"] = "mnist"
+    """Which images."""
+    learning_rate: float = 2e-3
+    """Adam's rate at the start; half a cosine brings it to 0."""
+    steps: int = 500
+    """Number of training steps."""
+    batch_size: int = 64
+    """Examples a step."""
+    seed: int = 0
+    """What all randomness comes from."""
+
+
+@dataclass(frozen=True)
+class Regularization(Training):
     """Hyperparameters. Floats can be swept inside one compiled program."""
 
     use: tuple[Regularizer, ...] = ()
@@ -74,16 +90,6 @@ class Regularization:
     """How far uphill the gradient is taken."""
     label_smoothing: float = 0.1
     """Part of a label that is spread over all classes."""
-    images: Literal["mnist", "fashion"] = "mnist"
-    """Which images."""
-    learning_rate: float = 2e-3
-    """Adam's rate at the start; half a cosine brings it to 0."""
-    steps: int = 500
-    """Number of training steps."""
-    batch_size: int = 64
-    """Examples a step."""
-    seed: int = 0
-    """What all randomness comes from."""
 
 
 class Net(nnx.Module):
@@ -214,8 +220,8 @@ TOGETHER: tuple[Regularizer, ...] = ("label_smoothing", "drop_connect", "batch_n
 
 
 @dataclass(frozen=True)
-class Options:
-    """What to try, and how long."""
+class Effort:
+    """How much is tried."""
 
     replicates: int = 3
     """Runs of each, with seeds of their own."""
@@ -223,10 +229,24 @@ class Options:
     """Training steps of a run."""
     judge: Literal["test", "validation"] = "test"
     """Which images tell: those to test with, or those to choose by."""
-    together: tuple[Regularizer, ...] = TOGETHER
-    """What the last row has."""
     quick: bool = False
     """One run of 100 steps each, to see that it runs."""
+
+    def settled(self) -> Self:
+        """Of a quick trial one short run; what can't be done is refused."""
+        settled = replace(self, replicates=1, steps=100) if self.quick else self
+        for name in ("replicates", "steps"):
+            if (given := getattr(settled, name)) < 1:
+                raise InputError(f"--{name} is {given}, expected at least 1")
+        return settled
+
+
+@dataclass(frozen=True)
+class Options(Effort):
+    """What to try, and how long."""
+
+    together: tuple[Regularizer, ...] = TOGETHER
+    """What the last row has."""
 
 
 NAMES = ("mnist", "fashion")
@@ -289,11 +309,7 @@ def seeded(
 def main(options: Options) -> None:
     """Prints the table, in Markdown."""
     train.device_per_core()
-    if options.quick:
-        options = replace(options, replicates=1, steps=100)
-    for name in ("replicates", "steps"):
-        if (given := getattr(options, name)) < 1:
-            raise InputError(f"--{name} is {given}, expected at least 1")
+    options = options.settled()
     print(head("regularizer", options.judge))
     for name, used in {**ALONE, "together": options.together}.items():
         begun = time.perf_counter()

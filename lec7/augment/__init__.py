@@ -1,5 +1,6 @@
 """Data augmentation on the device: each image by draws of its own, its pixels looked up once (lecture 7, section 3)."""
 
+from lec7.augment.bends import elastic, lens
 from lec7.augment.colour import (
     autocontrast,
     brightness,
@@ -17,8 +18,6 @@ from lec7.augment.colour import (
 from lec7.augment.erase import erase
 from lec7.augment.geometry import (
     center_crop,
-    elastic,
-    lens,
     mirror,
     random_crop,
     random_resized_crop,

@@ -24,7 +24,7 @@ def brightness(factor: Span = 0.4) -> Operation:
     Args:
         factor: (low, high); or a number f for the range [1 - f, 1 + f].
     """
-    return _blend("brightness", factor, lambda image: jnp.zeros_like(image))
+    return _blend("brightness", factor, jnp.zeros_like)
 
 
 def contrast(factor: Span = 0.4) -> Operation:
@@ -33,7 +33,7 @@ def contrast(factor: Span = 0.4) -> Operation:
     Args:
         factor: (low, high); or a number f for the range [1 - f, 1 + f].
     """
-    return _blend("contrast", factor, lambda image: jnp.full_like(image, mean_luma(image)), whole_image=True)
+    return _blend("contrast", factor, flat, whole_image=True)
 
 
 def saturation(factor: Span = 0.4) -> Operation:
@@ -42,7 +42,7 @@ def saturation(factor: Span = 0.4) -> Operation:
     Args:
         factor: (low, high); or a number f for the range [1 - f, 1 + f].
     """
-    return _blend("saturation", factor, lambda image: jnp.broadcast_to(luma(image), image.shape))
+    return _blend("saturation", factor, colourless)
 
 
 def hue(shift: Span = 0.1) -> Operation:
@@ -51,9 +51,7 @@ def hue(shift: Span = 0.1) -> Operation:
     Args:
         shift: the largest, or (low, high), as a part of the circle, within [-1/2, 1/2].
     """
-    low, high = between("shift", shift, "how far to turn the hues")
-    for end in (low, high):
-        check("shift", end, _TURN, "how far to turn the hues, as a part of the circle")
+    low, high = between("shift", shift, "how far to turn the hues, as a part of the circle", _TURN)
 
     def paint(drawn, image):
         return image if image.shape[-1] == 1 else shift_hue(image, drawn["shift"])
@@ -112,7 +110,7 @@ def pca_basis(images: ArrayLike) -> jax.Array:
 
 def gray() -> Operation:
     """The image without its colours."""
-    return _always("gray", lambda image: jnp.broadcast_to(luma(image), image.shape))
+    return _always("gray", colourless)
 
 
 def solarize(threshold: Span = (0.0, 1.0)) -> Operation:
@@ -121,9 +119,7 @@ def solarize(threshold: Span = (0.0, 1.0)) -> Operation:
     Args:
         threshold: (low, high), within [0, 1].
     """
-    low, high = between("threshold", threshold, "from which value on to invert", centre=0.5)
-    for end in (low, high):
-        check("threshold", end, FRACTION, "from which value on to invert")
+    low, high = between("threshold", threshold, "from which value on to invert", FRACTION, centre=0.5)
 
     def draw(key, frame):
         return {"threshold": uniform(key, "threshold", low, high)}
@@ -186,6 +182,16 @@ def mean_luma(image: jax.Array) -> jax.Array:
     weights = jnp.tile(jnp.asarray(_LUMA if channels == 3 else (1.0,), image.dtype), width)
     rows = jnp.matmul(image.reshape(height, width * channels), weights, precision="highest")
     return rows.sum() / (height * width)
+
+
+def flat(image: jax.Array) -> jax.Array:
+    """As bright everywhere as the image is in the mean."""
+    return jnp.full_like(image, mean_luma(image))
+
+
+def colourless(image: jax.Array) -> jax.Array:
+    """As bright as the image, in all channels alike."""
+    return jnp.broadcast_to(luma(image), image.shape)
 
 
 def blended(image: jax.Array, other: jax.Array, factor: Scalar) -> jax.Array:
@@ -257,8 +263,7 @@ _TURN = Range("a number in [-1/2, 1/2]", lambda x: -0.5 <= x <= 0.5)
 
 
 def _blend(name: str, factor: Span, other: Callable[[jax.Array], jax.Array], whole_image: bool = False) -> Operation:
-    low, high = between("factor", factor, f"by how much to change the {name}, 1 for not at all", centre=1.0)
-    check("factor", low, NOT_NEGATIVE, f"by how much to change the {name}, 1 for not at all")
+    low, high = between("factor", factor, f"by how much to change the {name}, 1 for not at all", NOT_NEGATIVE, 1.0)
 
     def draw(key, frame):
         return {"factor": uniform(key, "factor", low, high)}

@@ -6,8 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from lec7 import random
-from lec7.augment.operation import Operation, uniform
-from lec7.errors import InputError
+from lec7.augment.operation import Operation, check_pair, uniform
 
 
 def erase(
@@ -27,9 +26,8 @@ def erase(
     Raises:
         InputError: a range that is none.
     """
-    for name, pair in (("scale", scale), ("ratio", ratio)):
-        if not (isinstance(pair, tuple) and len(pair) == 2 and 0 < pair[0] <= pair[1]):
-            raise InputError(f"{name} is {pair!r}, expected (least, most) with 0 < least <= most")
+    check_pair("scale", scale)
+    check_pair("ratio", ratio)
     log_ratio = [math.log(r) for r in ratio]
 
     def draw(key, frame):

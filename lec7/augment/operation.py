@@ -1,5 +1,6 @@
 """What an augmentation is: it draws its parameters from a key, and what they do is a function of them."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -9,7 +10,7 @@ import jax.numpy as jnp
 from lec7 import random
 from lec7.augment.warp import Affine, Bend, Frame
 from lec7.errors import InputError
-from lec7.ranges import FRACTION, check
+from lec7.ranges import FRACTION, Range, check
 from lec7.typing import Key, Scalar, is_traced
 
 Drawn = dict[str, jax.Array]
@@ -85,7 +86,9 @@ def sometimes(operation: Operation, probability: Scalar) -> Operation:
     return replace(operation, name=name, draw=draw, paint=None if paint is None else painted)
 
 
-def between(name: str, span: Span, meaning: str, centre: float = 0.0) -> tuple[Scalar, Scalar]:
+def between(
+    name: str, span: Span, meaning: str, within: Range | None = None, centre: float = 0.0
+) -> tuple[Scalar, Scalar]:
     """A range as low and high; of a single number, as much to either side of the centre.
 
     >>> between("degrees", 15, "how far to turn")
@@ -102,7 +105,31 @@ def between(name: str, span: Span, meaning: str, centre: float = 0.0) -> tuple[S
         raise InputError(f"{name} is {span!r}, expected a number or (low, high); give {meaning}")
     if not (is_traced(low) or is_traced(high)) and not float(low) <= float(high):
         raise InputError(f"{name} is {span!r}, expected low <= high; give {meaning}")
+    if within is not None:
+        check(name, low, within, meaning)
+        check(name, high, within, meaning)
     return low, high
+
+
+def check_pair(name: str, pair: tuple[float, float]) -> None:
+    """Refuses what is no range of positive numbers that are known."""
+    if not (isinstance(pair, tuple) and len(pair) == 2 and 0 < pair[0] <= pair[1] < math.inf):
+        raise InputError(f"{name} is {pair!r}, expected (least, most) with 0 < least <= most")
+
+
+def known_size(name: str, frame: Frame) -> tuple[int, int]:
+    """Height and width, where they are the same for all images."""
+    height, width = frame
+    if not isinstance(height, int) or not isinstance(width, int):
+        raise InputError(
+            f"{name} needs to know the image's size, which an operation ahead of it draws; put {name} first"
+        )
+    return height, width
+
+
+def still(*names: str, value: float = 0.0) -> Drawn:
+    """Parameters with which an image stays as it is."""
+    return {name: jnp.float32(value) for name in names}
 
 
 def uniform(key: Key, name: str, low: Scalar, high: Scalar) -> jax.Array:

@@ -52,10 +52,8 @@ _PAINTS: dict[str, Callable[[jax.Array, jax.Array], jax.Array]] = {
     "autocontrast": lambda image, _: colour.stretched(image),
     "equalize": lambda image, _: colour.equalized(image),
     "brightness": lambda image, amount: colour.blended(image, jnp.zeros_like(image), 1 + amount),
-    "saturation": lambda image, amount: colour.blended(
-        image, jnp.broadcast_to(colour.luma(image), image.shape), 1 + amount
-    ),
-    "contrast": lambda image, amount: colour.blended(image, jnp.full_like(image, colour.mean_luma(image)), 1 + amount),
+    "saturation": lambda image, amount: colour.blended(image, colour.colourless(image), 1 + amount),
+    "contrast": lambda image, amount: colour.blended(image, colour.flat(image), 1 + amount),
     "sharpness": lambda image, amount: colour.blended(image, colour.blurred(image), 1 + amount),
 }
 _COLOURS = 4

@@ -99,9 +99,11 @@ def compose(maps: Sequence[Affine | Bend]) -> Warp:
     """
     legs: list[Affine | Bend] = []
     for leg in maps:
-        if legs and isinstance(leg, Affine) and isinstance(legs[-1], Affine):
-            leg = leg.after(legs.pop())  # pyright: ignore[reportArgumentType]
-        legs.append(leg)
+        last = legs[-1] if legs else None
+        if isinstance(leg, Affine) and isinstance(last, Affine):
+            legs[-1] = leg.after(last)
+        else:
+            legs.append(leg)
     return tuple(legs)
 
 

@@ -65,7 +65,15 @@ class Noise(nnx.Module):
         return x
 
 
-class Dropout(Noise):
+class _Dropping(Noise):
+    """Noise that has nothing but a chance to keep."""
+
+    def __init__(self, keep: Scalar):
+        super().__init__()
+        self.keep = _keep(keep)
+
+
+class Dropout(_Dropping):
     """`dropout` as a layer. The key comes with each call: `layer(x, key=key)`.
 
     Args:
@@ -80,16 +88,12 @@ class Dropout(Noise):
     [1.0, 1.0, 1.0, 1.0]
     """
 
-    def __init__(self, keep: Scalar):
-        super().__init__()
-        self.keep = _keep(keep)
-
     def draw(self, key: Key, x: jax.Array) -> jax.Array:
         """Drops elements."""
         return dropout(key, x, self.keep[...])
 
 
-class SpatialDropout(Noise):
+class SpatialDropout(_Dropping):
     """`spatial_dropout` as a layer, of `x` [n, ..., channels].
 
     Args:
@@ -100,16 +104,12 @@ class SpatialDropout(Noise):
     (2, 8, 8, 3)
     """
 
-    def __init__(self, keep: Scalar):
-        super().__init__()
-        self.keep = _keep(keep)
-
     def draw(self, key: Key, x: jax.Array) -> jax.Array:
         """Drops channels."""
         return spatial_dropout(key, x, self.keep[...])
 
 
-class StochasticDepth(Noise):
+class StochasticDepth(_Dropping):
     """`stochastic_depth` as a layer around the branch of a residual block: `x + layer(branch(x), key=key)`.
 
     Args:
@@ -120,10 +120,6 @@ class StochasticDepth(Noise):
     >>> blocks[0](jnp.ones((2, 3)), key=jax.random.key(1)).shape
     (2, 3)
     """
-
-    def __init__(self, keep: Scalar):
-        super().__init__()
-        self.keep = _keep(keep)
 
     def draw(self, key: Key, x: jax.Array) -> jax.Array:
         """Drops the branch."""
