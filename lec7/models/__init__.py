@@ -2,7 +2,9 @@
 
 from lec7.models.contract import Model, Variables
 from lec7.models.convolution import convolution, max_pool
+from lec7.models.efficientnet import efficientnet_lite0
 from lec7.models.linen import from_linen
+from lec7.models.network import ConvNorm, Network
 from lec7.models.networks import CNN, MLP
 from lec7.models.nnx import from_nnx
 from lec7.models.statistics import has_statistics, refresh_statistics
@@ -11,10 +13,13 @@ from lec7.models.together import How, together
 __all__ = [
     "CNN",
     "MLP",
+    "ConvNorm",
     "How",
     "Model",
+    "Network",
     "Variables",
     "convolution",
+    "efficientnet_lite0",
     "from_linen",
     "from_nnx",
     "has_statistics",

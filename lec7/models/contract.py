@@ -43,10 +43,16 @@ class Model(NamedTuple):
     >>> def apply(variables, inputs, *, train, key=None):
     ...     return inputs @ variables.params["w"], variables.state
     >>> model = Model(init, apply)
+
+    Attributes:
+        init: makes the variables.
+        apply: what the model computes.
+        build: what made the Flax NNX module behind them, from an `nnx.Rngs`; the surgery of `lec7.transfer` changes it.
     """
 
     init: Init
     apply: Apply
+    build: Callable[..., Any] | None = None
 
 
 def call_arguments(call: Callable[..., Any], *, train: bool, key: Key | None) -> dict[str, Any]:

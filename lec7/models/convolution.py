@@ -36,13 +36,13 @@ def patches_convolution(
 
     Args:
         lhs: images [n, height, width, in].
-        rhs: kernel [rows, columns, in, out].
+        rhs: kernel [rows, columns, in, out]; of a depthwise convolution [rows, columns, 1, out].
         window_strides: two strides.
         padding: `"SAME"`, `"VALID"` or two pairs.
         lhs_dilation: as in `lax`; anything but ones goes to `lax`.
         rhs_dilation: likewise.
         dimension_numbers: as in `lax`; the layouts above are Flax's.
-        feature_group_count: likewise; grouped convolutions go to `lax`.
+        feature_group_count: likewise; 1, or as many as channels in and out (depthwise), else it goes to `lax`.
         **options: handed on to `lax`.
 
     Returns:
@@ -53,7 +53,8 @@ def patches_convolution(
     [18.0, 18.0, 18.0, 18.0]
     """
     dilated = set(lhs_dilation or (1,)) | set(rhs_dilation or (1,)) != {1}
-    if lhs.ndim != 4 or dilated or feature_group_count != 1:
+    depthwise = 1 != feature_group_count == lhs.shape[-1] == rhs.shape[-1]
+    if lhs.ndim != 4 or dilated or not (depthwise or feature_group_count == 1):
         numbers = dimension_numbers or lax.conv_dimension_numbers(lhs.shape, rhs.shape, ("NHWC", "HWIO", "NHWC"))
         return lax.conv_general_dilated(
             lhs,
@@ -68,6 +69,8 @@ def patches_convolution(
         )
     if isinstance(padding, str):
         padding = lax.padtype_to_pads(lhs.shape[1:3], rhs.shape[:2], window_strides, padding)
+    if depthwise:
+        return _depthwise(lhs, rhs[:, :, 0], window_strides, padding)
     rows, columns, _, out = rhs.shape
     n, height, width, _ = lhs.shape
     (top, bottom), (left, right) = padding
@@ -85,6 +88,26 @@ def patches_convolution(
     patches = jnp.concatenate([tap(i, j) for i in range(rows) for j in range(columns)], axis=-1)
     product = patches.reshape(n * tall * wide, -1) @ rhs.reshape(-1, out)
     return product.reshape(n, tall, wide, out)
+
+
+def _depthwise(
+    x: jax.Array, kernel: jax.Array, strides: Sequence[int], padding: Sequence[tuple[int, int]]
+) -> jax.Array:
+    """A sum over the elements of the kernel [rows, columns, channels] of what each sees: one fused pass.
+
+    On a CPU some 20 times as fast as XLA's grouped convolution (`scripts/bench_conv.py`).
+    """
+    (rows, columns, _), (down, across) = kernel.shape, strides
+    x = jnp.pad(x, ((0, 0), *padding, (0, 0)))
+    tall, wide = (x.shape[1] - rows) // down + 1, (x.shape[2] - columns) // across + 1
+
+    def seen(i: int, j: int) -> jax.Array:
+        return x[:, i : i + (tall - 1) * down + 1 : down, j : j + (wide - 1) * across + 1 : across]
+
+    return sum(
+        (seen(i, j) * kernel[i, j, None, None, None] for i in range(rows) for j in range(columns)),
+        start=jnp.zeros((), x.dtype),
+    )
 
 
 def max_pool(x: jax.Array, size: int = 2) -> jax.Array:

@@ -60,7 +60,7 @@ def from_nnx(build: Callable[[nnx.Rngs], nnx.Module]) -> Model:
         outputs = module(inputs, **call_arguments(type(module).__call__, train=train, key=key))
         return outputs, _to_dict(nnx.split(module, *filters)[4]) if train else variables.state
 
-    return Model(init, apply)
+    return Model(init, apply, build)
 
 
 def _to_dict(state) -> dict[str, Any]:
