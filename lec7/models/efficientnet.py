@@ -1,4 +1,4 @@
-"""EfficientNet-Lite: inverted residuals without squeeze-and-excitation, which keep to what small devices are good at."""
+"""EfficientNet-Lite: inverted residuals without squeeze-and-excitation, of what small devices are good at."""
 
 from typing import NamedTuple
 

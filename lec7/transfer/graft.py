@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from lec7 import tree
@@ -176,7 +177,7 @@ def graft(
     _check(report, places, missing, unexpected)
 
     def arrived(name: str, place: Any) -> Any:
-        return place if name not in values else jax.numpy.asarray(values[name][1], place.dtype)
+        return place if name not in values else jnp.asarray(values[name][1], jax.dtypes.canonicalize_dtype(place.dtype))
 
     return _map_places(arrived, params), report
 
@@ -200,7 +201,7 @@ def _misfit(array: np.ndarray, place: Any) -> str:
     """Why an array does not fit its place; empty where it does."""
     if array.shape != place.shape:
         return f"shape {array.shape}, expected {place.shape}"
-    if jax.numpy.issubdtype(place.dtype, np.floating) != jax.numpy.issubdtype(array.dtype, np.floating):
+    if jnp.issubdtype(place.dtype, np.floating) != jnp.issubdtype(array.dtype, np.floating):
         return f"{array.dtype}, expected {place.dtype}"
     return ""
 
