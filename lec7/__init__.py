@@ -28,6 +28,7 @@ _ROOMS = (
     "report",
     "schedules",
     "train",
+    "transfer",
     "tree",
     "typing",
 )
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
         report,
         schedules,
         train,
+        transfer,
         tree,
         typing,
     )

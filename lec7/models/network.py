@@ -38,6 +38,12 @@ class Network(nnx.Module):
         self.stem, self.blocks, self.neck, self.pool, self.head = stem, nnx.List(blocks), neck, pool, head
         self.dropout = Dropout(keep)
 
+    @property
+    def stages(self) -> tuple[str, ...]:
+        """The names of its parts, from images to logits: `"stem"`, `"blocks/0"`, ..., `"neck"`, `"head"`."""
+        neck = ("neck",) if isinstance(self.neck, nnx.Module) else ()
+        return "stem", *(f"blocks/{i}" for i in range(len(self.blocks))), *neck, "head"
+
     def __call__(self, x: jax.Array, *, key: Key | None = None) -> jax.Array:
         """From images [n, height, width, channels] to logits [n, classes]; in training the noise needs a key."""
         x = self.stem(x)
@@ -103,7 +109,8 @@ class ConvNorm(nnx.Module):
 
 def symmetric(size: int) -> tuple[tuple[int, int], tuple[int, int]]:
     """PyTorch's padding of a kernel of odd size: as much on each side, whatever the stride."""
-    return ((size // 2, size // 2),) * 2
+    side = (size // 2, size // 2)
+    return side, side
 
 
 def mean_pool(x: jax.Array) -> jax.Array:

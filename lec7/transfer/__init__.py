@@ -2,5 +2,24 @@
 
 from lec7.transfer.families import FAMILIES, Family
 from lec7.transfer.graft import GraftError, Mismatch, Moved, Report, Rule, graft
+from lec7.transfer.lora import lora, merge
+from lec7.transfer.surgery import adapt_input, cut, freeze_statistics, replace_head, rest, start_from
 
-__all__ = ["FAMILIES", "Family", "GraftError", "Mismatch", "Moved", "Report", "Rule", "graft"]
+__all__ = [
+    "FAMILIES",
+    "Family",
+    "GraftError",
+    "Mismatch",
+    "Moved",
+    "Report",
+    "Rule",
+    "adapt_input",
+    "cut",
+    "freeze_statistics",
+    "graft",
+    "lora",
+    "merge",
+    "replace_head",
+    "rest",
+    "start_from",
+]

@@ -170,7 +170,7 @@ def graft(
                 mismatched.append(Mismatch(name, source, reason))
             else:
                 values[name] = (source, part)
-                moved.append(Moved(name, source, part.shape, rule.layout.name if rule else ""))
+                moved.append(Moved(name, source, np.shape(part), rule.layout.name if rule else ""))
     taken = {*values, *(m.name for m in mismatched)}
     absent = tuple(name for name in places if name not in taken)
     report = Report(tuple(moved), absent, tuple(strangers), tuple(mismatched), tuple(left_out))
@@ -188,7 +188,7 @@ def _parts(rule: Rule | None, names: list[str], array: Any) -> Iterator[tuple[st
         return
     try:
         changed = rule.layout.change(np.asarray(array))
-        parts = changed if isinstance(changed, list) else [changed]
+        parts: list[Any] = changed if isinstance(changed, list) else [changed]
         if len(parts) != len(names):
             raise ValueError(f"{len(parts)} parts for {len(names)} places")
     except (ValueError, IndexError) as error:

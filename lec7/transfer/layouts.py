@@ -1,16 +1,16 @@
 """How one library lays out a weight, and how another does."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 
 class Layout(NamedTuple):
-    """A change of layout: what a report calls it, and a function of an array, which may give several."""
+    """A change of layout: what a report calls it, and a function of an array, which gives one or a list of several."""
 
     name: str
-    change: Callable[[np.ndarray], np.ndarray | list[np.ndarray]]
+    change: Callable[[np.ndarray], Any]
 
 
 AS_IS = Layout("", lambda x: x)

@@ -1,0 +1,270 @@
+"""Surgery on models and their arrays: another head, a part of the network, other inputs, statistics that stay.
+
+All of it is pure: what comes out is new, and what went in is as it was. It works on models of `models.from_nnx`, by
+changing what their modules are built of; names are those of modules, `"blocks/10"` or `"head"`.
+"""
+
+import functools
+import re
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+
+from lec7 import models, tree
+from lec7.errors import InputError, nearest
+from lec7.models import Model, Variables
+from lec7.typing import Key, Params
+
+
+def start_from(model: Model, variables: Variables) -> Model:
+    """The model whose `init` gives these variables, whatever the key: training begins at them.
+
+    >>> from lec7.models import MLP, from_nnx
+    >>> mlp = from_nnx(lambda rngs: MLP(4, (), 3, rngs=rngs))
+    >>> trained = mlp.init(jax.random.key(1), jnp.zeros((1, 4)))
+    >>> start_from(mlp, trained).init(jax.random.key(2), jnp.zeros((1, 4))) is trained
+    True
+    """
+    return model._replace(init=lambda key, inputs: variables)
+
+
+def replace_head(
+    model: Model, variables: Variables, classes: int, key: Key, *, std: float = 0.0, at: str = "head"
+) -> tuple[Model, Variables]:
+    """The model with a new linear head; all other arrays are the very same.
+
+    With a head of zeros each class is as probable as any, and the loss of the first step is `log(classes)`.
+
+    Args:
+        model: made by `models.from_nnx`.
+        variables: its arrays.
+        classes: number of outputs.
+        key: for the new weights, where `std` is not 0.
+        std: standard deviation of the new weights (normal); the bias is 0.
+        at: name of the module that is replaced, an `nnx.Linear`.
+
+    Returns:
+        The model, which begins at the variables that come with it; and these.
+
+    Raises:
+        InputError: there is no such module, it is not linear, or `classes` is less than 1.
+
+    >>> from lec7.models import MLP, from_nnx
+    >>> mlp = from_nnx(lambda rngs: MLP(4, (8,), 3, rngs=rngs))
+    >>> trained = mlp.init(jax.random.key(0), jnp.zeros((1, 4)))
+    >>> mlp, new = replace_head(mlp, trained, 10, jax.random.key(1))
+    >>> new.params["head"]["kernel"].shape, new.params["linears"] is trained.params["linears"]
+    ((8, 10), True)
+    """
+    if classes < 1:
+        raise InputError(f"classes is {classes}, expected at least 1")
+
+    def edit(module: nnx.Module, rngs: nnx.Rngs) -> None:
+        old = _module(module, at)
+        if not isinstance(old, nnx.Linear):
+            raise InputError(f"{at!r} is a {type(old).__name__}, expected an nnx.Linear; at= names the classifier")
+        new = nnx.Linear(old.in_features, classes, use_bias=old.use_bias, rngs=rngs)
+        *parents, last = at.split("/")
+        setattr(_module(module, "/".join(parents)), last, new)
+
+    edited = _edited(model, edit)
+    old = functools.reduce(lambda node, part: node[part], at.split("/"), variables.params)
+    kernel = old["kernel"]
+    new: dict[str, Any] = {"kernel": std * jax.random.normal(key, (kernel.shape[0], classes), kernel.dtype)}
+    if "bias" in old:
+        new["bias"] = jnp.zeros(classes, old["bias"].dtype)
+    variables = variables._replace(params=_replaced(variables.params, at, new))
+    return start_from(edited, variables), variables
+
+
+def cut(model: Model, at: str) -> Model:
+    """The model up to a module, whose output is its own: features of any stage.
+
+    It takes the variables of the whole model, and what lies beyond is not computed. The module must be called outside
+    of loops and of `remat`.
+
+    Args:
+        model: made by `models.from_nnx`.
+        at: name of a module, such as `"blocks/10"`.
+
+    Raises:
+        InputError: there is no such module; when applied, it was not reached.
+
+    >>> from lec7.models import MLP, from_nnx
+    >>> mlp = from_nnx(lambda rngs: MLP(4, (8, 6), 3, rngs=rngs))
+    >>> variables = mlp.init(jax.random.key(0), jnp.zeros((1, 4)))
+    >>> features, _ = cut(mlp, "norms/1").apply(variables, jnp.ones((5, 4)), train=False)
+    >>> features.shape
+    (5, 6)
+    """
+
+    def stop(call, self, *arguments, **options):
+        raise _Reached(call(self, *arguments, **options))
+
+    def catch(call, self, *arguments, **options):
+        try:
+            call(self, *arguments, **options)
+        except _Reached as reached:
+            return reached.output
+        raise InputError(f"the model did not call {at!r}, at which it was cut")
+
+    def edit(module: nnx.Module, rngs: nnx.Rngs) -> None:
+        _wrap_call(_module(module, at), stop)
+        _wrap_call(module, catch)
+
+    return _edited(model, edit)
+
+
+def rest(model: Model, at: str) -> Model:
+    """What lies beyond a cut: `rest(model, at)` of `cut(model, at)` is the model.
+
+    It takes the variables of the whole model, and outputs of `cut(model, at)` in place of images. So the features
+    below the cut are computed once, and what is above is trained on them.
+
+    Args:
+        model: of a `models.Network`: lec7's pretrained families are.
+        at: `"stem"` or one of its blocks, such as `"blocks/10"`.
+
+    Raises:
+        InputError: the model is no `Network`, or has no such part.
+    """
+
+    def edit(module: nnx.Module, rngs: nnx.Rngs) -> None:
+        if not isinstance(module, models.Network):
+            raise InputError(f"the model is a {type(module).__name__}, expected a lec7.models.Network")
+        names = module.stages[:-1]
+        if at not in names:
+            raise InputError(f"the model has no stage {at!r}{nearest(at, names)}; its stages are {', '.join(names)}")
+        for name in names[: names.index(at) + 1]:
+            _wrap_call(_module(module, name), lambda call, self, x, **options: x)
+
+    return _edited(model, edit)
+
+
+def freeze_statistics(model: Model, where: str = ".*") -> Model:
+    """The model whose batch norms stay in testing while it is trained: their statistics are used, and never change.
+
+    Args:
+        model: made by `models.from_nnx`.
+        where: a regular expression over whole names of modules, such as `"blocks/[0-9]/.*"`.
+
+    Raises:
+        InputError: no batch norm matches.
+
+    >>> from lec7.models import MLP, from_nnx
+    >>> mlp = freeze_statistics(from_nnx(lambda rngs: MLP(4, (8,), 3, rngs=rngs)))
+    >>> variables = mlp.init(jax.random.key(0), jnp.zeros((1, 4)))
+    >>> _, state = mlp.apply(variables, jnp.ones((5, 4)), train=True, key=jax.random.key(1))
+    >>> bool(jax.tree.all(jax.tree.map(jnp.array_equal, state, variables.state)))
+    True
+    """
+
+    def as_in_testing(call, self, x, use_running_average=None, **options):
+        return call(self, x, use_running_average=True, **options)
+
+    def edit(module: nnx.Module, rngs: nnx.Rngs) -> None:
+        norms = {name: node for name, node in _modules(module).items() if isinstance(node, nnx.BatchNorm)}
+        chosen = [node for name, node in norms.items() if re.fullmatch(where, name)]
+        if not chosen:
+            raise InputError(f"no batch norm matches {where!r}; there are {', '.join(norms) or 'none'}")
+        for norm in chosen:
+            _wrap_call(norm, as_in_testing)
+
+    return _edited(model, edit)
+
+
+def adapt_input(params: Params, channels: int, at: str = "stem/conv/kernel") -> Params:
+    """Parameters for images of another number of channels; what the network gives of gray images stays the same.
+
+    To one channel the weights of all are summed, which is the network's own answer to gray as three equal channels
+    (where these are normalized alike). To more channels they are repeated in turn, and scaled so that equal channels
+    give what they gave.
+
+    Args:
+        params: nested dicts.
+        channels: of the new images.
+        at: name of the first kernel, [rows, columns, channels, out]. In the new model's `init` are the old parameters
+            still: `start_from(model, Variables(params, state))`.
+
+    Raises:
+        InputError: there is no such kernel, or `channels` is less than 1.
+
+    >>> params = {"stem": {"conv": {"kernel": jnp.ones((3, 3, 3, 8))}}}
+    >>> gray = adapt_input(params, 1)["stem"]["conv"]["kernel"]
+    >>> gray.shape, float(gray[0, 0, 0, 0])
+    ((3, 3, 1, 8), 3.0)
+    """
+    if channels < 1:
+        raise InputError(f"channels is {channels}, expected at least 1")
+    leaves = tree.named(params)
+    if at not in leaves or leaves[at].ndim != 4:
+        kernels = [name for name, leaf in leaves.items() if leaf.ndim == 4]
+        raise InputError(f"there is no kernel {at!r}{nearest(at, kernels)}; at= names that of the first convolution")
+    kernel = leaves[at]
+    old = kernel.shape[2]
+    if channels < old:
+        new = jnp.repeat(kernel.sum(2, keepdims=True) / channels, channels, axis=2)
+    else:
+        turns = np.arange(channels) % old
+        new = kernel[:, :, turns] / jnp.asarray(np.bincount(turns)[turns], kernel.dtype)[None, None, :, None]
+    return _replaced(params, at, new)
+
+
+class _Reached(Exception):
+    """What a cut model has computed; ends its call there."""
+
+    def __init__(self, output: Any):
+        super().__init__()
+        self.output = output
+
+
+def _edited(model: Model, edit: Callable[[nnx.Module, nnx.Rngs], None]) -> Model:
+    """The model of a module that is edited once it is built; it begins where the model does."""
+    build = model.build
+    if build is None:
+        raise InputError(
+            "the model was not made by models.from_nnx, whose modules surgery changes; in other models change the "
+            "module yourself, ahead of lora"
+        )
+
+    def build_and_edit(rngs: nnx.Rngs) -> nnx.Module:
+        module = build(rngs)
+        edit(module, rngs)
+        return module
+
+    edited = models.from_nnx(build_and_edit)
+    return edited._replace(init=model.init)
+
+
+def _wrap_call(module: nnx.Module, around: Callable[..., Any]) -> None:
+    """Gives one module a `__call__` of its own: `around(the call of its class, module, ...)`."""
+    kind = type(module)
+
+    @functools.wraps(kind.__call__)
+    def call(self, *arguments, **options):
+        return around(kind.__call__, self, *arguments, **options)
+
+    object.__setattr__(module, "__class__", type(kind.__name__, (kind,), {"__call__": call}))
+
+
+def _modules(module: nnx.Module) -> dict[str, nnx.Module]:
+    return {"/".join(map(str, path)): node for path, node in nnx.iter_modules(module)}
+
+
+def _module(module: nnx.Module, at: str) -> nnx.Module:
+    """The module called `at`; the model itself is called the empty text."""
+    modules = _modules(module)
+    if at not in modules:
+        names = [name for name in modules if name]
+        raise InputError(f"the model has no module {at!r}{nearest(at, names)}; it has {', '.join(names[:12])}, ...")
+    return modules[at]
+
+
+def _replaced(params: Params, at: str, new: Any) -> Params:
+    """Nested dicts with another value at a name; the dicts on the way are new, the others the same."""
+    first, _, others = at.partition("/")
+    return {**params, first: _replaced(params[first], others, new) if others else new}
