@@ -38,12 +38,15 @@ class Preprocessing:
     std: tuple[float, ...] = (0.229, 0.224, 0.225)
 
     def __call__(self, images: ArrayLike) -> jax.Array:
-        """From bytes [..., height, width, channels], or floats in [0, 1], to float32 [..., size, size, channels]."""
+        """From bytes [..., height, width, channels], or floats in [0, 1], to float32 [..., size, size, channels].
+
+        An image of gray is one of as many equal channels as there are means.
+        """
         images = jnp.asarray(images)
-        if images.ndim < 3 or images.shape[-1] != len(self.mean):
+        if images.ndim < 3 or images.shape[-1] not in (1, len(self.mean)):
             raise InputError(
-                f"the images have shape {images.shape}, expected [..., height, width, {len(self.mean)}]; "
-                "one of gray needs its channel repeated"
+                f"the images have shape {images.shape}, expected [..., height, width, {len(self.mean)}], or a last "
+                "axis of 1 for gray"
             )
         pixels = self._bytes(images)
         height, width = pixels.shape[-3:-1]
@@ -56,8 +59,8 @@ class Preprocessing:
             tall, wide = (short if n == min(height, width) else int(n * factor) for n in (height, width))
             pixels = _middle(self._resized(pixels, tall, wide), self.size, lambda rest: round(rest / 2))
         mean, std = jnp.asarray(self.mean, jnp.float32), jnp.asarray(self.std, jnp.float32)
-        flat = (pixels * jnp.float32(1 / 255)).reshape(-1, len(self.mean))
-        return ((flat - mean[None, :]) / std[None, :]).reshape(pixels.shape)
+        flat = (pixels * jnp.float32(1 / 255)).reshape(-1, pixels.shape[-1])
+        return ((flat - mean[None, :]) / std[None, :]).reshape(*pixels.shape[:-1], len(self.mean))
 
     def _bytes(self, images: jax.Array) -> jax.Array:
         return images.astype(jnp.float32) * (1 if images.dtype == jnp.uint8 else 255)

@@ -4,7 +4,7 @@ from lec7.models.contract import Model, Variables
 from lec7.models.convolution import convolution, max_pool
 from lec7.models.efficientnet import efficientnet_lite0
 from lec7.models.linen import from_linen
-from lec7.models.network import ConvNorm, Network
+from lec7.models.network import ConvNorm, Network, mean_and_std_pool, mean_pool
 from lec7.models.networks import CNN, MLP
 from lec7.models.nnx import from_nnx
 from lec7.models.statistics import has_statistics, refresh_statistics
@@ -24,6 +24,8 @@ __all__ = [
     "from_nnx",
     "has_statistics",
     "max_pool",
+    "mean_and_std_pool",
+    "mean_pool",
     "refresh_statistics",
     "together",
 ]

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Sequence
 
 import jax
+import jax.numpy as jnp
 from flax import nnx
 
 from lec7 import random
@@ -35,14 +36,16 @@ class Network(nnx.Module):
         head: nnx.Linear,
         keep: Scalar = 1.0,
     ):
-        self.stem, self.blocks, self.neck, self.pool, self.head = stem, nnx.List(blocks), neck, pool, head
+        self.stem, self.blocks, self.head = stem, nnx.List(blocks), head
+        self.neck = neck if isinstance(neck, nnx.Module) else Function(neck)
+        self.pool = Function(pool)
         self.dropout = Dropout(keep)
 
     @property
     def stages(self) -> tuple[str, ...]:
-        """The names of its parts, from images to logits: `"stem"`, `"blocks/0"`, ..., `"neck"`, `"head"`."""
-        neck = ("neck",) if isinstance(self.neck, nnx.Module) else ()
-        return "stem", *(f"blocks/{i}" for i in range(len(self.blocks))), *neck, "head"
+        """The names of its parts, from images to logits: `"stem"`, `"blocks/0"`, ..., `"neck"`, `"pool"`, `"head"`."""
+        neck = () if isinstance(self.neck, Function) else ("neck",)
+        return "stem", *(f"blocks/{i}" for i in range(len(self.blocks))), *neck, "pool", "head"
 
     def __call__(self, x: jax.Array, *, key: Key | None = None) -> jax.Array:
         """From images [n, height, width, channels] to logits [n, classes]; in training the noise needs a key."""
@@ -51,6 +54,17 @@ class Network(nnx.Module):
             x = block(x, key=stream(key, "depth", i))
         x = self.dropout(self.pool(self.neck(x)), key=stream(key, "dropout"))
         return self.head(x)
+
+
+class Function(nnx.Module):
+    """A function as a module: a part with a name, where a network can be cut."""
+
+    def __init__(self, function: Callable[[jax.Array], jax.Array]):
+        self.function = function
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """What the function makes of it."""
+        return self.function(x)
 
 
 class ConvNorm(nnx.Module):
@@ -67,7 +81,6 @@ class ConvNorm(nnx.Module):
         epsilon: what batch norm adds to the variance.
         rngs: for the initial weights (He normal).
 
-    >>> import jax.numpy as jnp
     >>> layer = ConvNorm(3, 8, size=3, stride=2, activation=jax.nn.relu, rngs=nnx.Rngs(0))
     >>> layer(jnp.zeros((1, 8, 8, 3))).shape
     (1, 4, 4, 8)
@@ -114,8 +127,19 @@ def symmetric(size: int) -> tuple[tuple[int, int], tuple[int, int]]:
 
 
 def mean_pool(x: jax.Array) -> jax.Array:
-    """The mean over an image, from [n, height, width, channels] to [n, channels]."""
-    return x.mean((1, 2))
+    """The mean over an image's places, from [n, height, width, channels] or [n, tokens, channels] to [n, channels]."""
+    return x.mean(tuple(range(1, x.ndim - 1)))
+
+
+def mean_and_std_pool(x: jax.Array) -> jax.Array:
+    """Mean and standard deviation over an image's places, from [n, ..., channels] to [n, 2 channels].
+
+    >>> mean_and_std_pool(jnp.array([1.0, 3.0]).reshape(1, 1, 2, 1)).tolist()
+    [[2.0, 1.0]]
+    """
+    mean = mean_pool(x)
+    centred = x - mean.reshape(len(x), *[1] * (x.ndim - 2), -1)
+    return jnp.concatenate([mean, jnp.sqrt(mean_pool(centred**2))], -1)
 
 
 def stream(key: Key | None, name: str, index: int = 0) -> Key | None:

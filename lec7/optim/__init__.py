@@ -22,6 +22,7 @@ from lec7.optim.decay import DecayState, coupled_weight_decay, decoupled_weight_
 from lec7.optim.descent import MomentumState, scale_by_momentum, scale_by_nesterov
 from lec7.optim.describe import Description, describe
 from lec7.optim.finite import SkipState, TooManySkipped, check_skipped, skip_nonfinite, skipped
+from lec7.optim.from_step import FromStepState, from_step
 from lec7.optim.groups import GroupsState, frozen, frozen_paths, groups, scale_by_path
 from lec7.optim.learning_rate import LearningRateState, learning_rates, scale_by_learning_rate
 from lec7.optim.monitor import MonitorState, diagnostics, monitor
@@ -78,6 +79,7 @@ __all__ = [
     "DecayState",
     "Description",
     "Found",
+    "FromStepState",
     "GroupsState",
     "InverseHessian",
     "LearningRateState",
@@ -109,6 +111,7 @@ __all__ = [
     "decoupled_weight_decay",
     "describe",
     "diagnostics",
+    "from_step",
     "frozen",
     "frozen_paths",
     "gauss_newton",

@@ -6,11 +6,13 @@
 from lec7.train.evaluate import make_evaluate, make_evaluate_members, make_refresh, together_and_each
 from lec7.train.fit import fit, windows
 from lec7.train.lanes import device_per_core, lanes
+from lec7.train.lr_find import LearningRates, lr_find
 from lec7.train.run import draw, jit, scan, stacked
 from lec7.train.state import TrainState, init
 from lec7.train.step import Step, image, make_step
 
 __all__ = [
+    "LearningRates",
     "Step",
     "TrainState",
     "device_per_core",
@@ -20,6 +22,7 @@ __all__ = [
     "init",
     "jit",
     "lanes",
+    "lr_find",
     "make_evaluate",
     "make_evaluate_members",
     "make_refresh",

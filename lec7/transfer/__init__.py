@@ -1,25 +1,38 @@
 """Transfer learning: pretrained weights into models, surgery on both, and plans of what to train."""
 
 from lec7.transfer.families import FAMILIES, Family
+from lec7.transfer.features import features
 from lec7.transfer.graft import GraftError, Mismatch, Moved, Report, Rule, graft
 from lec7.transfer.lora import lora, merge
-from lec7.transfer.surgery import adapt_input, cut, freeze_statistics, replace_head, rest, start_from
+from lec7.transfer.plan import Part, Plan, plan
+from lec7.transfer.probe import Linear, Probe, linear_probe, solve, with_head
+from lec7.transfer.surgery import adapt_input, cut, freeze_statistics, replace_head, rest, shorten, start_from
 
 __all__ = [
     "FAMILIES",
     "Family",
     "GraftError",
+    "Linear",
     "Mismatch",
     "Moved",
+    "Part",
+    "Plan",
+    "Probe",
     "Report",
     "Rule",
     "adapt_input",
     "cut",
+    "features",
     "freeze_statistics",
     "graft",
+    "linear_probe",
     "lora",
     "merge",
+    "plan",
     "replace_head",
     "rest",
+    "shorten",
+    "solve",
     "start_from",
+    "with_head",
 ]

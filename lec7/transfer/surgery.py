@@ -6,7 +6,7 @@ changing what their modules are built of; names are those of modules, `"blocks/1
 
 import functools
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -17,6 +17,7 @@ from flax import nnx
 from lec7 import models, tree
 from lec7.errors import InputError, nearest
 from lec7.models import Model, Variables
+from lec7.models.network import Function
 from lec7.typing import Key, Params
 
 
@@ -81,6 +82,56 @@ def replace_head(
     return start_from(edited, variables), variables
 
 
+def shorten(
+    model: Model,
+    variables: Variables,
+    at: str,
+    classes: int,
+    inputs: Any,
+    *,
+    pool: Callable[[jax.Array], jax.Array] = models.mean_and_std_pool,
+) -> tuple[Model, Variables]:
+    """The network that ends at an earlier stage, with a linear head of zeros on what is pooled there.
+
+    For images unlike those that the network was trained on, of which its top layers know too much and too little.
+
+    Source: lecture 7, "Transfer Learning with CNNs": very little data, very different data set, "try linear classifier
+    from different stages"; Yosinski et al., "How transferable are features in deep neural networks?", 2014.
+
+    Args:
+        model: of a `models.Network`.
+        variables: its arrays.
+        at: `"stem"` or one of the blocks, such as `"blocks/10"`.
+        classes: number of outputs.
+        inputs: a batch as the model sees it, or a `ShapeDtypeStruct`; its shape counts.
+        pool: from the stage's output [n, ..., channels] to features [n, f].
+
+    Returns:
+        The model, which begins at the variables that come with it; and these, without those of what is left out.
+
+    Raises:
+        InputError: the model is no `Network`, or has no such stage.
+    """
+    if classes < 1:
+        raise InputError(f"classes is {classes}, expected at least 1")
+    below = cut(model, at)
+    pooled = jax.eval_shape(lambda x: pool(below.apply(variables, x, train=False)[0]), inputs)
+
+    def edit(module: nnx.Module, rngs: nnx.Rngs) -> None:
+        network = _network(module, at, "stem", "blocks/")
+        kept = 0 if at == "stem" else int(at.removeprefix("blocks/")) + 1
+        network.blocks = nnx.List(network.blocks[:kept])
+        network.neck, network.pool = Function(lambda x: x), Function(pool)
+        network.head = nnx.Linear(pooled.shape[-1], classes, rngs=rngs)
+
+    edited = _rebuilt(model, edit)
+    like = jax.eval_shape(lambda key: edited.init(key, inputs), jax.random.key(0))
+    head = {"kernel": jnp.zeros((pooled.shape[-1], classes), pooled.dtype), "bias": jnp.zeros(classes, pooled.dtype)}
+    params, state = (_common(old, new) for old, new in zip(variables, like, strict=True))
+    shorter = Variables({**params, "head": head}, state)
+    return start_from(edited, shorter), shorter
+
+
 def cut(model: Model, at: str) -> Model:
     """The model up to a module, whose output is its own: features of any stage.
 
@@ -127,18 +178,14 @@ def rest(model: Model, at: str) -> Model:
 
     Args:
         model: of a `models.Network`: lec7's pretrained families are.
-        at: `"stem"` or one of its blocks, such as `"blocks/10"`.
+        at: one of its stages but the head, such as `"blocks/10"`; beyond `"pool"` lies the head alone.
 
     Raises:
-        InputError: the model is no `Network`, or has no such part.
+        InputError: the model is no `Network`, or has no such stage.
     """
 
     def edit(module: nnx.Module, rngs: nnx.Rngs) -> None:
-        if not isinstance(module, models.Network):
-            raise InputError(f"the model is a {type(module).__name__}, expected a lec7.models.Network")
-        names = module.stages[:-1]
-        if at not in names:
-            raise InputError(f"the model has no stage {at!r}{nearest(at, names)}; its stages are {', '.join(names)}")
+        names = _network(module, at, "stem", "blocks/", "neck", "pool").stages
         for name in names[: names.index(at) + 1]:
             _wrap_call(_module(module, name), lambda call, self, x, **options: x)
 
@@ -224,6 +271,11 @@ class _Reached(Exception):
 
 def _edited(model: Model, edit: Callable[[nnx.Module, nnx.Rngs], None]) -> Model:
     """The model of a module that is edited once it is built; it begins where the model does."""
+    return _rebuilt(model, edit)._replace(init=model.init)
+
+
+def _rebuilt(model: Model, edit: Callable[[nnx.Module, nnx.Rngs], None]) -> Model:
+    """The same with initial values of its own."""
     build = model.build
     if build is None:
         raise InputError(
@@ -236,8 +288,7 @@ def _edited(model: Model, edit: Callable[[nnx.Module, nnx.Rngs], None]) -> Model
         edit(module, rngs)
         return module
 
-    edited = models.from_nnx(build_and_edit)
-    return edited._replace(init=model.init)
+    return models.from_nnx(build_and_edit)
 
 
 def _wrap_call(module: nnx.Module, around: Callable[..., Any]) -> None:
@@ -249,6 +300,23 @@ def _wrap_call(module: nnx.Module, around: Callable[..., Any]) -> None:
         return around(kind.__call__, self, *arguments, **options)
 
     object.__setattr__(module, "__class__", type(kind.__name__, (kind,), {"__call__": call}))
+
+
+def _network(module: nnx.Module, at: str, *kinds: str) -> models.Network:
+    """The module, a `Network` that has the stage `at`, whose name begins with one of `kinds`."""
+    if not isinstance(module, models.Network):
+        raise InputError(f"the model is a {type(module).__name__}, expected a lec7.models.Network")
+    names = [name for name in module.stages if name.startswith(kinds)]
+    if at not in names:
+        raise InputError(f"the model has no stage {at!r}{nearest(at, names)} here; there are {', '.join(names)}")
+    return module
+
+
+def _common(old: Any, new: Any) -> Any:
+    """Of nested dicts, the part that others have as well."""
+    if not isinstance(new, Mapping):
+        return old
+    return {name: _common(old[name], node) for name, node in new.items() if name in old}
 
 
 def _modules(module: nnx.Module) -> dict[str, nnx.Module]:
