@@ -113,7 +113,8 @@ def _read(file: Path, rows: int) -> np.ndarray | None:
     if not file.exists():
         return None
     try:
-        kept = np.load(file, allow_pickle=False)
+        with file.open("rb") as content:
+            kept = np.lib.format.read_array(content, allow_pickle=False)
         if len(kept) == rows:
             return kept
         reason = f"{len(kept)} rows, expected {rows}"
