@@ -167,7 +167,7 @@ def gradient_noise(eta: Scalar, gamma: Scalar, key: Key) -> optax.GradientTransf
     >>> float(jnp.std(noisy)).__round__(2)
     0.1
     """
-    eta, gamma = _rate("eta", eta), _rate("gamma", gamma)
+    eta, gamma, key = _rate("eta", eta), _rate("gamma", gamma), random.typed(key)
 
     def init(params):
         # Its own memory: that of a state is handed on from step to step.
