@@ -11,7 +11,6 @@ import optax
 
 from lec7 import averaging, data, train
 from lec7.data.order import check_batch_size
-from lec7.data.source import check_labels
 from lec7.errors import InputError
 from lec7.experiment.evaluation import (
     MEMBERS,
@@ -22,7 +21,7 @@ from lec7.experiment.evaluation import (
     make_evaluation,
     only_begun,
 )
-from lec7.losses import Loss
+from lec7.losses import Loss, check_labels
 from lec7.models import How, Model, Variables
 from lec7.regularize import Penalty
 from lec7.train import Step, TrainState, image

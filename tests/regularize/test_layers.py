@@ -49,7 +49,7 @@ def test_a_pool_takes_one_number_for_both_sides_and_knows_its_kinds(key):
     square, pair = regularize.FractionalMaxPool(3), regularize.FractionalMaxPool((3, 3))
     images = jax.random.normal(key, (2, 7, 8, 1))
     np.testing.assert_array_equal(square(images, key=key), pair(images, key=key))
-    with pytest.raises(InputError, match="no kind 'rnadom'.*did you mean 'random'"):
+    with pytest.raises(InputError, match=r"no kind 'rnadom'.*did you mean 'random'"):
         regularize.FractionalMaxPool(3, "rnadom")
     with pytest.raises(InputError, match=r"output_shape is \(3,\), expected height and width"):
         regularize.FractionalMaxPool((3,))
