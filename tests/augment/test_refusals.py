@@ -9,6 +9,7 @@ import pytest
 from every_operation import BASIS, photograph
 
 from lec7 import augment
+from lec7.augment import elsewhere
 from lec7.errors import InputError
 
 KEYS, IMAGES = jax.random.split(jax.random.key(0), 2), photograph(n=2)
@@ -142,3 +143,37 @@ def test_what_a_lone_jitter_draws_can_be_told():
 
 def test_an_operation_is_told_by_its_name():
     assert repr(augment.sometimes(augment.rotate(15), 0.5)) == "Operation('sometimes rotate')"
+
+
+ELSEWHERE = {
+    "RandomHorizontalFlip": "augment.mirror()",
+    "horizontal_flip": "augment.mirror()",
+    "VerticalFlip": "augment.mirror(vertical=True)",
+    "RandomCrop": "augment.random_crop(size, pad=...)",
+    "RandomResizedCrop": "augment.random_resized_crop",
+    "CenterCrop": "augment.center_crop",
+    "ColorJitter": "augment.brightness(), contrast(), saturation() and hue()",
+    "Normalize": "augment.normalize",
+    "RandomErasing": "augment.erase()",
+    "RandAugment": "augment.randaugment",
+    "TrivialAugmentWide": "augment.trivialaugment()",
+    "MixUp": "augment.mixup",
+    "AutoContrast": "augment.autocontrast",
+    "Compose": "augment.pipeline(...)",
+}
+
+
+@pytest.mark.parametrize(("name", "ours"), ELSEWHERE.items())
+def test_what_is_called_otherwise_elsewhere_is_told_by_its_name_here(name, ours):
+    with pytest.raises(AttributeError, match=re.escape(f"no attribute {name!r}; here it is {ours}")):
+        getattr(augment, name)
+
+
+def test_names_of_elsewhere_lead_to_what_there_is():
+    for ours, others in elsewhere.HERE.items():
+        assert all(hasattr(augment, name) for name in re.findall(r"(\w+)\(", ours))
+        for other in others:
+            assert elsewhere.hint(other, augment.__all__) == f"; here it is augment.{ours}"
+    with pytest.raises(AttributeError, match="no attribute 'rotat'; did you mean 'rotate'"):
+        getattr(augment, "rotat")  # noqa: B009
+    assert not hasattr(augment, "xyzzy")
