@@ -49,7 +49,7 @@ def typed(key: Key) -> Key:
     ...
     lec7.errors.InputError: the key is uint32[2], expected a typed one: jax.random.key(seed), or ...
     """
-    if not jnp.issubdtype(getattr(key, "dtype", None), jax.dtypes.prng_key):
+    if not hasattr(key, "dtype") or not jnp.issubdtype(key.dtype, jax.dtypes.prng_key):
         raise InputError(
             f"the key is {short(key)}, expected a typed one: jax.random.key(seed), or jax.random.wrap_key_data(key) of "
             "one of the old kind"

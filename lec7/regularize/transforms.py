@@ -108,7 +108,7 @@ def max_norm(
     [0.6, 0.5, 0.8, 0.0]
     """
     limit = number("limit", limit, POSITIVE, "the largest norm of a unit's weights")
-    given = () if axes is None else tuple(axes) if isinstance(axes, (tuple, list)) else (axes,)
+    given = () if axes is None else tuple(axes) if isinstance(axes, Sequence) else (axes,)
     if not all(isinstance(axis, int) for axis in given):
         raise InputError(f"axes is {short(axes)}, expected an int or several: the axes that a unit's weights lie along")
 

@@ -91,9 +91,7 @@ def test_keys_side_by_side_draw_what_each_draws_alone(name, x, seed, data):
 
 
 @every
-@settings(
-    max_examples=4, deadline=None, derandomize=True
-)  # a bound that chance may exceed is tried on the same numbers each time
+@settings(max_examples=4, deadline=None, derandomize=True)  # the same numbers each time: chance may exceed the bound
 @given(x=arrays(), seed=SEEDS, data=st.data())
 def test_the_mean_over_keys_is_the_input(name, x, seed, data):
     rate = data.draw(CASES[name].rates)
