@@ -8,10 +8,9 @@ Images, network and training are those of experiments/regularization.py, without
 
 import sys
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Literal
+from typing import Literal, get_args
 
 import jax
 import tyro
@@ -98,23 +97,14 @@ def experiment(
     return replace(plain(replace(base, seed=seed), examples, others), augment=more if hp.use else None)
 
 
-ALONE: Mapping[str, tuple[Augmentation, ...]] = {
-    "none": (),
-    "mirror": ("mirror",),
-    "crop of 4 pixels' padding": ("random_crop",),
-    "translate": ("translate",),
-    "rotate": ("rotate",),
-    "stretch": ("stretch",),
-    "shear": ("shear",),
-    "lens": ("lens",),
-    "elastic": ("elastic",),
-    "brightness": ("brightness",),
-    "erase": ("erase",),
-    "RandAugment": ("randaugment",),
-    "TrivialAugment": ("trivialaugment",),
-    "mixup": ("mixup",),
-    "CutMix": ("cutmix",),
+Row = Literal["none", Augmentation, "together"]
+TITLES = {
+    "random_crop": "crop of 4 pixels' padding",
+    "randaugment": "RandAugment",
+    "trivialaugment": "TrivialAugment",
+    "cutmix": "CutMix",
 }
+"""What rows are called in the table, where not by their names."""
 TOGETHER: tuple[Augmentation, ...] = ("random_crop", "rotate", "stretch")
 
 
@@ -124,15 +114,16 @@ class Options(Effort):
 
     together: tuple[Augmentation, ...] = TOGETHER
     """What the last row has."""
-    only: tuple[str, ...] = ()
-    """Rows to print, by name; all by default."""
+    only: tuple[Row, ...] = ()
+    """Rows to print, by the names that `--use` has; all by default."""
 
 
 def main(options: Options) -> None:
     """Prints the table, in Markdown."""
     train.device_per_core()
     options = options.settled()
-    rows = {**ALONE, "together": options.together}
+    alone = {name: (name,) for name in get_args(Augmentation)}
+    rows: dict[Row, tuple[Augmentation, ...]] = {"none": (), **alone, "together": options.together}
     if unknown := set(options.only) - set(rows):
         raise InputError(f"--only has {min(unknown)!r}, expected some of {', '.join(map(repr, rows))}")
     print(head("augmentation", options.judge))
@@ -140,7 +131,7 @@ def main(options: Options) -> None:
         begun = time.perf_counter()
         hp = Augmented(use=rows[name], steps=options.steps)
         found = accuracies(partial(experiment, hp), options.replicates, options.judge)
-        print(row(name, found, time.perf_counter() - begun), flush=True)
+        print(row(TITLES.get(name, name), found, time.perf_counter() - begun), flush=True)
     if "together" in (options.only or rows):
         print(f"\nTogether: {', '.join(options.together)}.")
 

@@ -1,7 +1,8 @@
 """The one error that lec7 raises for what it was given."""
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 
 class InputError(ValueError):
@@ -22,3 +23,42 @@ def nearest(name: str, known: Sequence[str]) -> str:
     """
     close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     return f"; did you mean {close[0]!r}?" if close else ""
+
+
+def short(given: Any) -> str:
+    """What was given, in few words: an array by dtype and shape, a function by its name, what is long by its type.
+
+    >>> short(0.1), short(short), short([0.1] * 100)
+    ('0.1', 'short', 'a list')
+    """
+    if hasattr(given, "dtype") and hasattr(given, "shape"):
+        return f"{given.dtype}{list(given.shape)}"
+    if callable(given) and hasattr(given, "__name__"):
+        return given.__name__
+    text = repr(given)
+    return text if len(text) <= 60 else f"a {type(given).__name__}"
+
+
+def entry(batch: Mapping[str, Any], name: str, instead: str = "name one so in the data") -> Any:
+    """What a batch has by a name.
+
+    Args:
+        batch: arrays by name.
+        name: the one that is wanted.
+        instead: what to do where there is none.
+
+    Raises:
+        InputError: it has none of that name, or is no batch.
+
+    >>> entry({"image": 0, "labels": 1}, "label")
+    Traceback (most recent call last):
+    ...
+    lec7.errors.InputError: the batch has no 'label'; did you mean 'labels'?; it has 'image', 'labels'; name one so ...
+    """
+    if not isinstance(batch, Mapping):
+        raise InputError(f"the batch is {short(batch)}, expected arrays by name, such as {{'image': x, 'label': y}}")
+    if name not in batch:
+        raise InputError(
+            f"the batch has no {name!r}{nearest(name, list(batch))}; it has {', '.join(map(repr, batch))}; {instead}"
+        )
+    return batch[name]

@@ -3,17 +3,20 @@
 A loss gives a dict of arrays of shape [n]; the one called `"loss"` is minimised, the others are
 told. Means are taken by whoever knows how many examples count: the step over its batch, an
 evaluation over a whole data set.
+
+A label that is no class is refused where it is known. In `jit`, where it can't be looked at, it makes the loss NaN.
 """
 
 from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
-from lec7.errors import InputError
-from lec7.ranges import FRACTION, NOT_NEGATIVE, check, number
-from lec7.typing import Batch, Metrics, Scalar
+from lec7.errors import InputError, entry, short
+from lec7.ranges import FRACTION, NOT_NEGATIVE, array, check, number
+from lec7.typing import ArrayLike, Batch, DTypeLike, Metrics, Scalar, is_traced
 
 Loss = Callable[[jax.Array, Batch], Metrics]
 
@@ -30,14 +33,14 @@ def cross_entropy(logits: jax.Array, batch: Batch) -> Metrics:
         `{"loss": [n], "accuracy": [n]}`.
 
     Raises:
-        InputError: labels are neither.
+        InputError: labels are neither, or known and out of range.
 
     >>> import jax.numpy as jnp
     >>> out = cross_entropy(jnp.zeros((1, 10)), {"label": jnp.array([0])})
     >>> float(out["loss"][0]).__round__(4), float(out["accuracy"][0])
     (2.3026, 1.0)
     """
-    labels = batch["label"]
+    logits, labels = array("logits", logits), _labels(batch)
     check_classes(labels, logits)
     return {"loss": _cross_entropy(logits, labels), "accuracy": _accuracy(logits, labels)}
 
@@ -66,7 +69,7 @@ def smoothed_cross_entropy(rate: Scalar) -> Loss:
 
     def loss(logits: jax.Array, batch: Batch) -> Metrics:
         plain = cross_entropy(logits, batch)
-        smooth = label_smoothing(batch["label"], logits.shape[-1], rate).astype(logits.dtype)
+        smooth = label_smoothing(_labels(batch), logits.shape[-1], rate).astype(plain["loss"].dtype)
         return {"loss": _cross_entropy(logits, smooth), "nll": plain["loss"], "accuracy": plain["accuracy"]}
 
     return loss
@@ -86,15 +89,17 @@ def label_smoothing(labels: jax.Array, classes: int, rate: Scalar) -> jax.Array:
         Floats [n, classes], whose rows sum to what they did, 1.
 
     Raises:
-        InputError: `rate` is known and not in [0, 1], or labels are neither.
+        InputError: `rate` is known and not in [0, 1], or labels are neither, or known and out of range.
 
     >>> import jax.numpy as jnp
     >>> [round(float(part), 2) for part in label_smoothing(jnp.array([1]), 4, 0.2)[0]]
     [0.05, 0.85, 0.05, 0.05]
     """
     check_smoothing(rate)
+    labels = array("labels", labels)
     if _are_integers(labels, 1):
-        labels = jax.nn.one_hot(labels, classes)
+        check_labels(labels, classes)
+        labels = _one_hot(labels, classes)
     elif not (jnp.issubdtype(labels.dtype, jnp.floating) and labels.ndim == 2 and labels.shape[1] == classes):
         raise InputError(
             f"labels are {labels.dtype} {list(labels.shape)}, expected integers [n], or floats [n, {classes}]"
@@ -126,7 +131,8 @@ def sigmoid_cross_entropy(logits: jax.Array, batch: Batch) -> Metrics:
     >>> float(out["loss"][0]).__round__(4), float(out["accuracy"][0])
     (9.6933, 0.0)
     """
-    labels = _answers(logits, batch["label"])
+    logits = array("logits", logits)
+    labels = _answers(logits, _labels(batch))
     return {
         "loss": _summed(optax.sigmoid_binary_cross_entropy(logits, labels)),
         "accuracy": _right(logits, labels),
@@ -162,8 +168,11 @@ def focal(gamma: Scalar = 2.0, alpha: Scalar | None = 0.25) -> Loss:
         alpha = number("alpha", alpha, FRACTION, "the weight of a yes")
 
     def loss(logits: jax.Array, batch: Batch) -> Metrics:
-        labels, whole = batch["label"], _are_integers(batch["label"], 1) and logits.ndim == 2
-        answers = _answers(logits, jax.nn.one_hot(labels, logits.shape[-1]) if whole else labels)
+        logits, labels = array("logits", logits), _labels(batch)
+        whole = _are_integers(labels, 1) and logits.ndim == 2
+        if whole:
+            check_classes(labels, logits)
+        answers = _answers(logits, _one_hot(labels, logits.shape[-1]) if whole else labels)
         terms = optax.sigmoid_focal_loss(logits, answers, alpha=alpha, gamma=gamma).astype(logits.dtype)
         return {
             "loss": _summed(terms),
@@ -188,16 +197,16 @@ def hinge(scores: jax.Array, batch: Batch) -> Metrics:
         `{"loss": [n], "accuracy": [n]}`.
 
     Raises:
-        InputError: labels are not integers [n].
+        InputError: labels are not integers [n], or known and out of range.
 
     >>> import jax.numpy as jnp
     >>> scores = jnp.array([[3.2, 5.1, -1.7], [1.3, 4.9, 2.0], [2.2, 2.5, -3.1]])  # lecture 3's cat, car and frog
     >>> [round(float(x), 1) for x in hinge(scores, {"label": jnp.array([0, 1, 2])})["loss"]]
     [2.9, 0.0, 12.9]
     """
-    labels = batch["label"]
+    scores, labels = array("scores", scores), _labels(batch)
     check_classes(labels, scores, soft=False)
-    right = jax.nn.one_hot(labels, scores.shape[-1], dtype=scores.dtype)
+    right = _one_hot(labels, scores.shape[-1], scores.dtype)
     margins = scores - jnp.sum(right * scores, axis=-1, keepdims=True) + 1
     return {"loss": jnp.sum((1 - right) * jax.nn.relu(margins), axis=-1), "accuracy": _accuracy(scores, labels)}
 
@@ -217,24 +226,34 @@ def _softmax_cross_entropy(logits: jax.Array, labels: jax.Array) -> jax.Array:
     many runs than in that of one; so a sweep's lanes would not be the single runs, bit for bit. For the same reason
     the softmax is no quotient: with the exponential last, no product is left that a sum after it may swallow.
     """
-    return optax.softmax_cross_entropy_with_integer_labels(logits, labels)
+    loss = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
+    return jnp.where(_are_classes(labels, logits.shape[-1]), loss, jnp.nan)
 
 
 @_softmax_cross_entropy.defjvp
 def _(primals, tangents):
     logits, labels = primals
-    error = jnp.exp(jax.nn.log_softmax(logits)) - jax.nn.one_hot(labels, logits.shape[-1], dtype=logits.dtype)
+    error = jnp.exp(jax.nn.log_softmax(logits)) - _one_hot(labels, logits.shape[-1], logits.dtype)
     return _softmax_cross_entropy(logits, labels), jnp.sum(error * tangents[0], axis=-1)
 
 
 def squared_error(outputs: jax.Array, batch: Batch) -> Metrics:
     """Half the squared distance between outputs and `batch["target"]`, both [n, ...].
 
+    Raises:
+        InputError: they have other shapes; [n] and [n, 1] are not the same.
+
     >>> import jax.numpy as jnp
     >>> squared_error(jnp.array([[1.0, 3.0]]), {"target": jnp.array([[1.0, 1.0]])})["loss"].tolist()
     [2.0]
     """
-    error = (outputs - batch["target"]).reshape(len(outputs), -1)
+    outputs, target = array("outputs", outputs), array("target", entry(batch, "target"))
+    if outputs.shape != target.shape or not outputs.ndim:
+        raise InputError(
+            f"the targets are {short(target)}, the outputs {short(outputs)}, expected the same shape [n, ...]; "
+            "make [n, 1] of [n] by x[:, None]"
+        )
+    error = (outputs - target).reshape(len(outputs), -1)
     return {"loss": 0.5 * jnp.sum(error**2, axis=1)}
 
 
@@ -258,11 +277,45 @@ def check_classes(labels: jax.Array, logits: jax.Array, soft: bool = True) -> No
         raise InputError(
             f"labels are {labels.dtype} {list(labels.shape)} for logits {classes}, expected integers {n}{also}"
         )
+    if hard:
+        check_labels(labels, logits.shape[-1])
+
+
+def check_labels(labels: ArrayLike, classes: int) -> None:
+    """Refuses labels that are known and outside of [0, classes).
+
+    >>> check_labels(np.array([0, 9, 10]), classes=10)
+    Traceback (most recent call last):
+    ...
+    lec7.errors.InputError: labels go from 0 to 10, expected 0 to 9 for 10 classes; the first bad one is row 2
+    """
+    if is_traced(labels):
+        return
+    labels = np.asarray(labels)
+    bad = np.argwhere((labels < 0) | (labels >= classes))
+    if len(bad):
+        raise InputError(
+            f"labels go from {labels.min()} to {labels.max()}, expected 0 to {classes - 1} for {classes} classes; "
+            f"the first bad one is row {bad[0, 0]}"
+        )
 
 
 def check_smoothing(rate: Scalar) -> None:
     """Refuses a part of a label that is known and not in [0, 1]."""
     check("rate", rate, FRACTION, "the part of a label that is spread over all classes")
+
+
+def _labels(batch: Batch) -> jax.Array:
+    return array("labels", entry(batch, "label"))
+
+
+def _are_classes(labels: jax.Array, classes: int) -> jax.Array:
+    return (labels >= 0) & (labels < classes)
+
+
+def _one_hot(labels: jax.Array, classes: int, dtype: DTypeLike = float) -> jax.Array:
+    """1 for the label's class, 0 for others; NaN for all where it is none."""
+    return jnp.where(_are_classes(labels, classes)[..., None], jax.nn.one_hot(labels, classes, dtype=dtype), jnp.nan)
 
 
 def _are_integers(labels: jax.Array, axes: int) -> bool:

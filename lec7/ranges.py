@@ -3,12 +3,12 @@
 import math
 import numbers
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from lec7.errors import InputError
+from lec7.errors import InputError, short
 from lec7.typing import Scalar, is_traced
 
 
@@ -45,6 +45,37 @@ def number(name: str, given: Scalar, within: Range, meaning: str) -> jax.Array:
     """
     check(name, given, within, meaning)
     return jnp.asarray(given, float)
+
+
+def array(name: str, given: Any, expected: str = "an array") -> jax.Array:
+    """An argument that is an array, NumPy's or JAX's, as JAX's.
+
+    Raises:
+        InputError: it is a list or anything else that has no shape.
+
+    >>> array("logits", [[1.0, 2.0]])
+    Traceback (most recent call last):
+    lec7.errors.InputError: logits is [[1.0, 2.0]], expected an array; jnp.asarray makes one of numbers in lists
+    """
+    if not (hasattr(given, "shape") and hasattr(given, "dtype")):
+        raise InputError(f"{name} is {short(given)}, expected {expected}; jnp.asarray makes one of numbers in lists")
+    return jnp.asarray(given)
+
+
+def floats(name: str, given: Any) -> jax.Array:
+    """An argument that is an array of floats, or complex numbers, as JAX's.
+
+    Raises:
+        InputError: it is no array, or one of whole numbers.
+
+    >>> floats("x", jnp.ones(3, jnp.uint8))
+    Traceback (most recent call last):
+    lec7.errors.InputError: x is uint8[3], expected floats: x.astype(float), and bytes divided by 255
+    """
+    x = array(name, given, "an array of floats")
+    if not jnp.issubdtype(x.dtype, jnp.inexact):
+        raise InputError(f"{name} is {short(x)}, expected floats: {name}.astype(float), and bytes divided by 255")
+    return x
 
 
 def check_count(name: str, given: int, meaning: str) -> None:

@@ -104,9 +104,13 @@ def children(node: Any) -> list[Any]:
 
 
 def _hint(pattern: str, names: list[str]) -> str:
-    """The nearest thing that would have matched: the pattern's literal head, put right."""
+    """The nearest thing that would have matched: the pattern made one of whole names, or its head put right."""
     if not names:
         return "; the tree has no leaves"
+    part = f"({pattern})" if "|" in pattern else pattern
+    for whole in (f".*/{part}", f".*{part}", f"{part}/.*", f"{part}.*", f".*{part}.*"):
+        if any(re.fullmatch(whole, name) for name in names):
+            return f"; did you mean {whole!r}? a pattern is of whole names"
     literal = re.match(r"[\w/.-]*?(?=/?\.\*|$)", pattern)
     if literal and literal[0]:
         depth = literal[0].count("/") + 1

@@ -157,6 +157,25 @@ def test_hinge_s_gradient_counts_violations(x64):
     np.testing.assert_array_equal(grad, violated - right * violated.sum(1, keepdims=True))
 
 
+@pytest.mark.parametrize("label", [5, -1])
+@pytest.mark.parametrize("name", ["cross_entropy", "smoothed", "focal of classes", "hinge"])
+def test_a_label_that_is_no_class_is_refused_and_in_jit_makes_the_loss_nan(name, label):
+    """The gradient as well, so that what skips steps that are not finite skips this one."""
+    loss = {"focal of classes": losses.focal()}.get(name) or EVERY[name][0]
+    batch = {"label": LABELS.at[1].set(label)}
+    with pytest.raises(InputError, match="expected 0 to 4 for 5 classes; the first bad one is row 1"):
+        loss(jnp.asarray(LOGITS), batch)
+    np.testing.assert_array_equal(np.isnan(jax.jit(loss)(jnp.asarray(LOGITS), batch)["loss"]), np.arange(4) == 1)
+    grad = jax.jit(jax.grad(lambda x, batch: loss(x, batch)["loss"].sum()))(jnp.asarray(LOGITS), batch)
+    np.testing.assert_array_equal(np.isnan(grad).any(1), np.arange(4) == 1)
+
+
+def test_smoothed_labels_that_are_no_class_are_refused():
+    with pytest.raises(InputError, match="labels go from 0 to 3, expected 0 to 2"):
+        losses.label_smoothing(LABELS, 3, 0.1)
+    losses.check_labels(np.array([0, 9]), 10)
+
+
 EVERY = {
     "cross_entropy": (losses.cross_entropy, LABELS),
     "soft": (losses.cross_entropy, jnp.asarray(SOFT)),
@@ -183,6 +202,8 @@ BAD = {
     "soft labels for the hinge": (losses.hinge, jnp.asarray(SOFT), r"expected integers \[4\]$"),
     "one answer for many questions": (losses.sigmoid_cross_entropy, LABELS, r"int32 \[4\], expected the shape"),
     "chances for focal": (losses.focal(), jnp.zeros(4), r"float32 \[4\], expected the shape of the logits"),
+    "a list": (losses.cross_entropy, [0, 3, 3, 1], r"labels is \[0, 3, 3, 1\], expected an array; jnp.asarray"),
+    "a list for the sigmoid": (losses.sigmoid_cross_entropy, [0, 1], "labels is"),
     "smoothing": (losses.smoothed_cross_entropy(0.1), jnp.zeros(4), "expected integers"),
 }
 
@@ -192,6 +213,28 @@ def test_labels_that_do_not_fit_are_told(what):
     loss, labels, message = BAD[what]
     with pytest.raises(InputError, match=message):
         loss(jnp.asarray(LOGITS), {"label": labels})
+
+
+@pytest.mark.parametrize("loss", [losses.cross_entropy, losses.sigmoid_cross_entropy, losses.focal(), losses.hinge])
+def test_what_is_not_there_is_told_with_what_is(loss):
+    with pytest.raises(InputError, match="the batch has no 'label'; did you mean 'labels'"):
+        loss(jnp.asarray(LOGITS), {"image": LOGITS, "labels": LABELS})
+    with pytest.raises(InputError, match="it has 'image'; name one so in the data"):
+        loss(jnp.asarray(LOGITS), {"image": LOGITS})
+    with pytest.raises(InputError, match="the batch is a tuple, expected arrays by name"):
+        loss(jnp.asarray(LOGITS), (LOGITS, LABELS))
+    with pytest.raises(InputError, match="is a list, expected an array"):
+        loss(LOGITS.tolist(), {"label": LABELS})
+
+
+def test_the_squared_error_makes_no_matrix_of_two_vectors():
+    one, column = jnp.ones(4), jnp.ones((4, 1))
+    for outputs, target in ((one, column), (column, one)):
+        with pytest.raises(InputError, match=r"the targets are float32\[4.*expected the same shape"):
+            losses.squared_error(outputs, {"target": target})
+    with pytest.raises(InputError, match="the batch has no 'target'; it has 'label'"):
+        losses.squared_error(one, {"label": one})
+    assert losses.squared_error(one, {"target": one})["loss"].tolist() == [0, 0, 0, 0]
 
 
 @pytest.mark.parametrize(

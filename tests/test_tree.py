@@ -31,6 +31,13 @@ def test_a_pattern_matches_whole_paths_only():
         ("haed/.*", "did you mean 'head/.*'"),
         ("head/kernal", "did you mean 'head/kernel'"),
         ("bloks/0/.*", "'blocks/0/.*'"),
+        ("kernel", "no leaf matches 'kernel'; did you mean '.*/kernel'? a pattern is of whole names"),
+        ("ernel", "did you mean '.*ernel'?"),
+        ("head", "did you mean 'head/.*'?"),
+        ("blocks/[01]", "did you mean 'blocks/[01]/.*'?"),
+        ("hea", "did you mean 'hea.*'?"),
+        ("kernel|bias", "did you mean '.*/(kernel|bias)'?"),
+        ("ea", "did you mean '.*ea.*'?"),
     ],
 )
 def test_a_pattern_that_matches_nothing_raises_and_names_the_nearest(pattern, hint):

@@ -1,5 +1,7 @@
 """Data augmentation on the device: each image by draws of its own, its pixels looked up once (lecture 7, section 3)."""
 
+from typing import TYPE_CHECKING
+
 from lec7.augment.bends import elastic, lens
 from lec7.augment.colour import (
     autocontrast,
@@ -15,6 +17,7 @@ from lec7.augment.colour import (
     sharpness,
     solarize,
 )
+from lec7.augment.elsewhere import hint
 from lec7.augment.erase import erase
 from lec7.augment.geometry import (
     center_crop,
@@ -79,3 +82,8 @@ __all__ = [
     "translate",
     "trivialaugment",
 ]
+
+if not TYPE_CHECKING:  # which is to find what is not there by itself
+
+    def __getattr__(name: str):
+        raise AttributeError(f"module 'lec7.augment' has no attribute {name!r}{hint(name, __all__)}")

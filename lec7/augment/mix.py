@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from lec7 import random
 from lec7.augment.pipeline import Pipeline
 from lec7.augment.targets import TARGETS
-from lec7.errors import InputError
+from lec7.errors import InputError, entry, short
 from lec7.ranges import POSITIVE, check
 from lec7.typing import Batch, Key, Scalar
 
@@ -105,7 +105,8 @@ def on_batch(
         classes: how many there are, for labels that are integers.
 
     Raises:
-        InputError: no pipeline; when used, a mixture of integer labels without `classes`.
+        InputError: no pipeline; when used, a batch without images, a mixture without labels, or of integers without
+            `classes`.
 
     >>> import jax, jax.numpy as jnp
     >>> from lec7 import augment
@@ -116,19 +117,20 @@ def on_batch(
     """
     if pipeline is not None and not isinstance(pipeline, Pipeline):
         raise InputError(
-            f"{pipeline!r} is no pipeline; expected augment.pipeline(...), or None ahead of a mixture alone: "
+            f"{short(pipeline)} is no pipeline; expected augment.pipeline(...), or None ahead of a mixture alone: "
             "on_batch(None, mixup(0.2))"
         )
 
     def augmented(key: Key, batch: Batch) -> Batch:
         new = dict(batch)
+        images = entry(batch, "image")
         if pipeline is not None:
-            keys = jax.random.split(random.stream(key, "pipeline"), len(batch["image"]))
+            keys = jax.random.split(random.stream(key, "pipeline"), len(images))
             targets = {name: batch[name] for name in TARGETS if name in batch}
-            new["image"], followed = pipeline(keys, batch["image"], targets)
+            new["image"], followed = pipeline(keys, images, targets)
             new |= followed
         if mix is not None:
-            labels = jnp.asarray(batch["label"])
+            labels = jnp.asarray(entry(batch, "label", "a mixture is one of labels, too"))
             if labels.ndim == 1:
                 if classes is None:
                     raise InputError(

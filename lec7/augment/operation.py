@@ -3,13 +3,14 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from lec7 import random
 from lec7.augment.warp import Affine, Bend, Frame
-from lec7.errors import InputError
+from lec7.errors import InputError, short
 from lec7.ranges import FRACTION, Range, check
 from lec7.typing import Key, Scalar, is_traced
 
@@ -50,6 +51,9 @@ class Operation:
     branches: bool = False
     shrinks: Callable[[Frame], float] = lambda frame: 1.0
 
+    def __repr__(self):
+        return f"Operation({self.name!r})"
+
 
 def sometimes(operation: Operation, probability: Scalar) -> Operation:
     """An operation that is done with a chance, and otherwise leaves an image as it is, bit for bit.
@@ -59,12 +63,13 @@ def sometimes(operation: Operation, probability: Scalar) -> Operation:
         probability: in [0, 1]; may be traced.
 
     Raises:
-        InputError: a probability out of range, or an operation that changes the size.
+        InputError: a probability out of range, an operation that changes the size, or several at once.
 
     >>> from lec7 import augment
     >>> augment.sometimes(augment.rotate(15), 0.5).name
     'sometimes rotate'
     """
+    check_operation(operation, "sometimes takes one; inside a pipeline: pipeline(sometimes(rotate(15), 0.5), ...)")
     check("probability", probability, FRACTION, "the chance to do it")
     paint, leg, still = operation.paint, operation.leg, operation.still
     if leg is not None and still is None:
@@ -84,6 +89,20 @@ def sometimes(operation: Operation, probability: Scalar) -> Operation:
 
     name = f"sometimes {operation.name}"
     return replace(operation, name=name, draw=draw, paint=None if paint is None else painted)
+
+
+def check_operation(given: Any, instead: str) -> None:
+    """Refuses what is no operation; `instead` says what to do with a pipeline or a sequence of several.
+
+    >>> check_operation(sometimes, "")
+    Traceback (most recent call last):
+    ...
+    lec7.errors.InputError: sometimes is no augmentation; expected such as augment.mirror()
+    """
+    if isinstance(given, (list, tuple)) or hasattr(given, "operations"):
+        raise InputError(f"a {type(given).__name__.lower()} is no single augmentation; {instead}")
+    if not isinstance(given, Operation):
+        raise InputError(f"{short(given)} is no augmentation; expected such as augment.mirror()")
 
 
 def between(

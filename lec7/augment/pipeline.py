@@ -11,14 +11,14 @@ import numpy as np
 from jax import lax
 
 from lec7 import random
-from lec7.augment.operation import Drawn, Operation
+from lec7.augment.operation import Drawn, Operation, check_operation
 from lec7.augment.plan import Plan
 from lec7.augment.sample import Edge, Interpolation, check_ways
 from lec7.augment.targets import TARGETS, moved
 from lec7.augment.warp import Affine, Bend, Frame, compose
-from lec7.errors import InputError, nearest
-from lec7.ranges import FRACTION, check
-from lec7.typing import ArrayLike, Key
+from lec7.errors import InputError, nearest, short
+from lec7.ranges import FRACTION, array, check
+from lec7.typing import ArrayLike, Key, is_traced
 
 _Targets = dict[str, jax.Array]
 
@@ -51,7 +51,12 @@ def normalize(mean: float | Sequence[float], std: float | Sequence[float]) -> No
     >>> finish(jax.random.key(0), jnp.full((1, 1, 1), 255, jnp.uint8)).ravel().tolist()
     [2.0]
     """
-    means, stds = (tuple(map(float, np.ravel(x))) for x in (mean, std))
+    try:
+        means, stds = (tuple(map(float, np.ravel(x))) for x in (mean, std))
+    except (TypeError, ValueError):
+        raise InputError(
+            f"mean is {short(mean)} and std {short(std)}, expected numbers, one for all channels or one for each"
+        ) from None
     if len(means) != len(stds) or not all(s > 0 for s in stds):
         raise InputError(f"mean is {mean} and std {std}, expected as many of each, and stds more than 0")
     if max(map(abs, means)) > 1:
@@ -76,12 +81,13 @@ class Pipeline:
         Args:
             keys: a key for each image, [n]; or one for a single image.
             images: [n, height, width, channels], bytes or floats in [0, 1]; or a single one without the first axis.
+                Floats beyond are refused where values are changed, but inside `jit`, where they can't be looked at.
             targets: see `pipeline`.
 
         Returns:
             Images, or `(images, targets)`.
         """
-        images = jnp.asarray(images)
+        images, keys = array("images", images, "an array of images"), random.typed(keys)
         if images.ndim not in (3, 4) or images.shape[-1] not in (1, 3):
             raise InputError(
                 f"the images have shape {images.shape}, expected [n, height, width, channels], or a single one "
@@ -89,6 +95,7 @@ class Pipeline:
             )
         if images.dtype != jnp.uint8 and not jnp.issubdtype(images.dtype, jnp.floating):
             raise InputError(f"the images are {images.dtype}, expected bytes (uint8), or floats in [0, 1]")
+        self._check_values(images)
         if jnp.shape(keys) != images.shape[: images.ndim - 3]:
             raise InputError(
                 f"there are keys of shape {jnp.shape(keys)} for images of shape {images.shape}, expected one for each "
@@ -109,6 +116,18 @@ class Pipeline:
         image, followed = (self._one if images.ndim == 3 else self._many)(keys, images, given)
         return image if targets is None else (image, followed)
 
+    def _check_values(self, images: jax.Array) -> None:
+        """Refuses floats that are known and not in [0, 1], where values count."""
+        counts = self._passes or self.normalize is not None
+        if not counts or images.dtype == jnp.uint8 or is_traced(images) or not images.size:
+            return
+        low, high = float(images.min()), float(images.max())
+        if not -_ROUNDED <= low <= high <= 1 + _ROUNDED:
+            raise InputError(
+                f"the images go from {low:.4g} to {high:.4g}, expected floats in [0, 1]; divide bytes by 255, and let "
+                "normalize be the last of the pipeline's operations, and not done ahead of it"
+            )
+
     def draw(self, key: Key, shape: tuple[int, ...]) -> list[Drawn]:
         """What is drawn for one image of a shape [height, width, channels]: parameters of each operation."""
         return self._plan(key, Frame(*shape[:2])).drawn
@@ -126,10 +145,6 @@ class Pipeline:
             reach += operation.reach
             shrinks *= operation.shrinks(frame)
             frame = operation.frame(drawn[-1], frame)
-        if not frame.is_known:
-            raise InputError(
-                "the images end up with a size of their own each; end with a crop, such as random_crop(224)"
-            )
         parts = max(1, round(shrinks)) if self.antialias else 1
         return Plan(drawn, compose(maps), frame, whole_pixels, reach, parts)
 
@@ -184,6 +199,10 @@ class Pipeline:
         """All that has to do with where pixels come from; in the image's units, but floats where pixels are mixed."""
         frame = Frame(*image.shape[:2])
         plan = self._plan(key, frame)
+        if not plan.frame.is_known:
+            raise InputError(
+                "the images end up with a size of their own each; end with a crop, such as random_crop(224)"
+            )
         if not plan.warp:
             return image, targets
         fill = jnp.asarray(self.fill, jnp.float32) * _white(image.dtype)
@@ -214,6 +233,9 @@ class Pipeline:
 
 _FEW = 8
 """Images at a time."""
+
+_ROUNDED = 1e-2
+"""How far values in [0, 1] may go beyond by having been rounded to a float of 16 bits, or interpolated."""
 
 
 def _white(dtype: Any) -> int:
@@ -270,8 +292,7 @@ def pipeline(
     for operation in flat:
         if isinstance(operation, Normalize):
             raise InputError("normalize is not the last operation; put it at the end, once")
-        if not isinstance(operation, Operation):
-            raise InputError(f"{operation!r} is no augmentation; expected such as augment.mirror()")
+        check_operation(operation, "of a pipeline within another give the operations: pipeline(*inner.operations, ...)")
     return Pipeline(
         tuple(flat), last, interpolation, edge, fill if isinstance(fill, (int, float)) else tuple(fill), antialias
     )

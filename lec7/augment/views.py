@@ -7,8 +7,8 @@ import jax
 import jax.numpy as jnp
 
 from lec7.augment.geometry import Size
-from lec7.errors import InputError
-from lec7.ranges import check_count
+from lec7.errors import InputError, short
+from lec7.ranges import array, check_count
 
 Joined = Literal["probabilities", "logits", "outputs", "dense"]
 
@@ -116,7 +116,8 @@ def test_time(
         A pure function of images, to be jitted.
 
     Raises:
-        InputError: no such way, no views, or dense answers of views without a way back.
+        InputError: no such way, no views, or dense answers of views without a way back; when used, images that are no
+            batch, or answers that are no array with a row for each.
 
     >>> together = test_time(lambda x: x.mean((1, 2)), ten_crop(2), "outputs")
     >>> together(jnp.arange(9.0).reshape(1, 3, 3, 1)).tolist()
@@ -132,11 +133,19 @@ def test_time(
         )
 
     def together(images: jax.Array) -> jax.Array:
+        images = array("images", images, "an array of images")
+        if images.ndim != 4:
+            raise InputError(
+                f"the images have shape {images.shape}, expected [n, height, width, channels]; a single one is "
+                "images[None]"
+            )
         seen = [view.there(images) for view in views]
         answers: dict[int, jax.Array] = {}
         for shape in dict.fromkeys(x.shape for x in seen):
             same = [i for i, x in enumerate(seen) if x.shape == shape]
-            of_all = answer(jnp.concatenate([seen[i] for i in same]))
+            batch = jnp.concatenate([seen[i] for i in same])
+            of_all = answer(batch)
+            _check_answer(of_all, len(batch), 4 if how == "dense" else None)
             answers |= dict(zip(same, jnp.split(of_all, len(same)), strict=True))
         if how == "dense":
             size = images.shape[1], images.shape[2]
@@ -151,6 +160,18 @@ def test_time(
 
 
 _WHOLE = View(lambda x: x, lambda y, size: y)
+
+
+def _check_answer(given: Any, n: int, axes: int | None) -> None:
+    """Refuses what is no array with a row for each of n images, or not of so many axes."""
+    if not hasattr(given, "shape"):
+        raise InputError(
+            f"the answer is a {type(given).__name__}, expected an array; of a model take the first of what it gives: "
+            "lambda x: model.apply(variables, x, train=False)[0]"
+        )
+    if given.shape[:1] != (n,) or axes not in (None, given.ndim):
+        wanted = "[n, height, width, k]" if axes == 4 else "[n, ...]"
+        raise InputError(f"the answer about {n} images is {short(given)}, expected {wanted}: a row for each")
 
 
 def _one_by_one(first: View, second: View) -> View:

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from lec7 import random
 from lec7.errors import InputError
 from lec7.typing import ArrayLike, Key
 
@@ -84,7 +85,7 @@ def permute(key: Key, index: ArrayLike, length: int, epoch: ArrayLike = 0) -> ja
     """
     rows = math.isqrt(length - 1) + 1
     columns = -(-length // rows)
-    secrets = jax.random.bits(key, (ROUNDS,), jnp.uint32)
+    secrets = jax.random.bits(random.typed(key), (ROUNDS,), jnp.uint32)
     epoch = jnp.asarray(epoch, jnp.uint32)
 
     def once(index):

@@ -99,20 +99,3 @@ def split(source: ArraySource, held_out: int, seed: int = 0) -> tuple[ArraySourc
         )
     order = np.random.default_rng(seed).permutation(len(source))
     return take(source, np.sort(order[held_out:])), take(source, np.sort(order[:held_out]))
-
-
-def check_labels(labels: ArrayLike, classes: int) -> None:
-    """Refuse labels outside of [0, classes).
-
-    >>> check_labels(np.array([0, 9, 10]), classes=10)
-    Traceback (most recent call last):
-    ...
-    lec7.errors.InputError: labels go from 0 to 10, expected 0 to 9 for 10 classes; the first bad one is row 2
-    """
-    labels = np.asarray(labels)
-    bad = np.flatnonzero((labels < 0) | (labels >= classes))
-    if len(bad):
-        raise InputError(
-            f"labels go from {labels.min()} to {labels.max()}, expected 0 to {classes - 1} for {classes} classes; "
-            f"the first bad one is row {bad[0]}"
-        )

@@ -7,12 +7,12 @@ import jax
 import jax.numpy as jnp
 
 from lec7 import data
-from lec7.data.source import check_labels
-from lec7.errors import InputError
+from lec7.errors import InputError, entry
+from lec7.losses import check_labels
 from lec7.models import How, Model, together
 from lec7.train import image
 from lec7.train.evaluate import make_evaluate_members
-from lec7.typing import ArrayLike, Batch, Device, Metrics, is_traced, wide
+from lec7.typing import ArrayLike, Batch, Device, Metrics, wide
 
 BINS = 15
 SCORES = ("nll", "brier", "ece", "disagreement")
@@ -51,8 +51,7 @@ def scores(probabilities: jax.Array, labels: ArrayLike) -> Metrics:
             f"probabilities have shape {p.shape} and labels are {labels.dtype}{list(labels.shape)}, expected "
             "probabilities [n, classes] and n integer labels, at least one"
         )
-    if not is_traced(labels):
-        check_labels(labels, p.shape[1])
+    check_labels(labels, p.shape[1])
     return _finished(jax.tree.map(lambda row: jnp.mean(row, axis=0), _rows(jnp.log(p), labels)))
 
 
@@ -94,9 +93,7 @@ def score_rows(how: How = "probabilities") -> Callable[..., tuple[Metrics, Metri
     """
 
     def rows(outputs: jax.Array, batch: Batch, weights: jax.Array | None = None) -> tuple[Metrics, Metrics]:
-        if "label" not in batch:
-            raise InputError(f"the examples have {', '.join(batch)} and no label, expected a class for each")
-        outputs, labels = _wide(outputs), batch["label"]
+        outputs, labels = _wide(outputs), entry(batch, "label", "scores are of a class for each example")
         w = jnp.ones(len(outputs)) if weights is None else weights
         same, part = jnp.sum((w / jnp.sum(w)) ** 2), jnp.exp(together(outputs, "vote", weights))
         differ = (1 - jnp.sum(part**2, axis=-1)) / jnp.where(same < 1, 1 - same, 1)

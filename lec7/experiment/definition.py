@@ -1,7 +1,7 @@
 """What an experiment is."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -11,7 +11,6 @@ import optax
 
 from lec7 import averaging, data, train
 from lec7.data.order import check_batch_size
-from lec7.data.source import check_labels
 from lec7.errors import InputError
 from lec7.experiment.evaluation import (
     MEMBERS,
@@ -22,7 +21,7 @@ from lec7.experiment.evaluation import (
     make_evaluation,
     only_begun,
 )
-from lec7.losses import Loss
+from lec7.losses import Loss, check_labels
 from lec7.models import How, Model, Variables
 from lec7.regularize import Penalty
 from lec7.train import Step, TrainState, image
@@ -159,26 +158,25 @@ def check(experiment: Experiment) -> None:
         if value < 1:
             raise InputError(f"{name} is {value}, expected at least 1")
     check_batch_size(experiment.batch_size, len(experiment.train))
-    averages = averaging.names(jax.eval_shape(experiment.init).opt_state)
+    state = jax.eval_shape(experiment.init)
+    averages = averaging.names(state.opt_state)
     if taken := {RAW, SNAPSHOTS, MEMBERS} & set(averages):
         raise InputError(f"an average is called {taken.pop()!r}, which is what figures of others are called; rename it")
 
-    step = experiment.make_step()
+    shapes = []
 
-    def forward(batch):
-        variables = experiment.init().variables
-        if experiment.augment is not None:
-            batch = experiment.augment(jax.random.key(0), batch)
-        outputs, _ = experiment.model.apply(variables, experiment.inputs(batch), train=True, key=jax.random.key(0))
-        return outputs, experiment.loss(outputs, batch)
+    def checked(outputs, batch):
+        metrics = experiment.loss(outputs, batch)
+        _check_loss(metrics, experiment.batch_size)
+        shapes.append(jax.tree.map(jnp.shape, outputs))
+        return metrics
 
-    batch = jax.eval_shape(lambda: experiment.train[: experiment.batch_size])
-    outputs, metrics = jax.eval_shape(forward, batch)
-    _check_loss(metrics, experiment.batch_size)
-    jax.eval_shape(step, jax.eval_shape(experiment.init), batch)
+    # The step's one trace tells what the model and the loss give, too.
+    step = replace(experiment, loss=checked).make_step()
+    jax.eval_shape(step, state, jax.eval_shape(lambda: experiment.train[: experiment.batch_size]))
     if experiment.classifies:
         for source in (experiment.train, experiment.test):
-            check_labels(source.arrays["label"], outputs.shape[-1])
+            check_labels(source.arrays["label"], shapes[0][-1])
 
 
 def _check_loss(metrics: Any, rows: int) -> None:

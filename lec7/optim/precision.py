@@ -162,7 +162,7 @@ def stochastic_round(key: Key, x: jax.Array, dtype: DTypeLike) -> jax.Array:
     least = max(info.minexp - info.nmant, jnp.finfo(x.dtype).minexp)
     q = jnp.ldexp(jnp.ones((), x.dtype), jnp.maximum(exponent - 1 - info.nmant, least))
     floor = jnp.floor(x / q)
-    up = jax.random.uniform(key, x.shape, x.dtype) < x / q - floor
+    up = jax.random.uniform(random.typed(key), x.shape, x.dtype) < x / q - floor
     return ((floor + up) * q).astype(dtype)
 
 

@@ -1,7 +1,5 @@
 """Flax NNX layers of the noise; in testing (`module.eval()`) each is deterministic."""
 
-from collections.abc import Sequence
-
 import jax
 import jax.numpy as jnp
 from flax import nnx
@@ -16,7 +14,7 @@ from lec7.regularize.noise import (
     spatial_dropout,
     stochastic_depth,
 )
-from lec7.regularize.pooling import Kind, even_max_pool, fractional_max_pool
+from lec7.regularize.pooling import Kind, OutputShape, check_kind, even_max_pool, fractional_max_pool, pair
 from lec7.typing import Key, Scalar
 
 
@@ -151,7 +149,7 @@ class FractionalMaxPool(Noise):
     """`fractional_max_pool` as a layer; in testing `even_max_pool`, with regions evenly spaced.
 
     Args:
-        output_shape: height and width afterwards.
+        output_shape: height and width afterwards, or one number for both.
         kind: how borders are drawn, `"pseudorandom"` or `"random"`.
         overlapping: whether regions share a pixel with the next.
 
@@ -160,9 +158,10 @@ class FractionalMaxPool(Noise):
     (2, 7, 7, 3)
     """
 
-    def __init__(self, output_shape: Sequence[int], kind: Kind = "pseudorandom", overlapping: bool = True):
+    def __init__(self, output_shape: OutputShape, kind: Kind = "pseudorandom", overlapping: bool = True):
         super().__init__()
-        self.output_shape, self.overlapping = tuple(output_shape), overlapping
+        check_kind(kind)
+        self.output_shape, self.overlapping = pair(output_shape), overlapping
         self.kind: Kind = kind
 
     def draw(self, key: Key, x: jax.Array) -> jax.Array:

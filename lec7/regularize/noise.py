@@ -7,8 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from lec7 import random
 from lec7.errors import InputError
-from lec7.ranges import FACTOR, NOT_NEGATIVE, check, check_count
+from lec7.ranges import FACTOR, NOT_NEGATIVE, check, check_count, floats
 from lec7.typing import Key, PyTree, Scalar, wide
 
 
@@ -29,13 +30,13 @@ def dropout(key: Key, x: jax.Array, keep: Scalar) -> jax.Array:
         An array of x's shape and dtype.
 
     Raises:
-        InputError: `keep` is known and not in (0, 1].
+        InputError: `keep` is known and not in (0, 1], `x` no floats, or the key none of `jax.random.key`.
 
     >>> import jax, jax.numpy as jnp
     >>> float(jnp.mean(dropout(jax.random.key(0), jnp.ones(100_000), 0.5))).__round__(1)
     1.0
     """
-    return _kept(key, x, keep, x.shape)
+    return _kept(key, floats("x", x), keep)
 
 
 def spatial_dropout(key: Key, x: jax.Array, keep: Scalar) -> jax.Array:
@@ -54,13 +55,14 @@ def spatial_dropout(key: Key, x: jax.Array, keep: Scalar) -> jax.Array:
         An array of x's shape and dtype; its expectation over keys is `x`.
 
     Raises:
-        InputError: `keep` is known and not in (0, 1], or `x` has fewer than two axes.
+        InputError: as of `dropout`, or `x` has fewer than two axes.
 
     >>> import jax, jax.numpy as jnp
     >>> y = spatial_dropout(jax.random.key(0), jnp.ones((2, 3, 3, 4)), 0.5)
     >>> sorted(set(y[0, :, :, 0].ravel().tolist())) in ([0.0], [2.0])
     True
     """
+    x = floats("x", x)
     if x.ndim < 2:
         raise InputError(f"x has shape {x.shape}, expected [n, ..., channels]: examples first, channels last")
     return _kept(key, x, keep, (x.shape[0], *[1] * (x.ndim - 2), x.shape[-1]))
@@ -86,14 +88,15 @@ def drop_connect(key: Key, weights: jax.Array, keep: Scalar, examples: int | Non
         Weights of the same shape and dtype; with `examples`, [examples, *weights.shape].
 
     Raises:
-        InputError: `keep` is known and not in (0, 1], or `examples` is no int of at least 1.
+        InputError: as of `dropout`, or `examples` is no int of at least 1.
 
     >>> import jax, jax.numpy as jnp
     >>> drop_connect(jax.random.key(0), jnp.ones((3, 2)), 0.5, examples=8).shape
     (8, 3, 2)
     """
+    weights = floats("weights", weights)
     if examples is None:
-        return _kept(key, weights, keep, weights.shape)
+        return _kept(key, weights, keep)
     check_count("examples", examples, "the number of masks, one for each example")
     return _kept(key, weights[None], keep, (examples, *weights.shape))
 
@@ -118,13 +121,14 @@ def stochastic_depth(key: Key, branch: jax.Array, keep: Scalar) -> jax.Array:
         An array of the branch's shape and dtype.
 
     Raises:
-        InputError: `keep` is known and not in (0, 1], or `branch` has no axis of examples.
+        InputError: as of `dropout`, or `branch` has no axis of examples.
 
     >>> import jax, jax.numpy as jnp
     >>> y = stochastic_depth(jax.random.key(0), jnp.ones((4, 100)), 0.5)
     >>> all(len(set(row.tolist())) == 1 for row in y)
     True
     """
+    branch = floats("branch", branch)
     if not branch.ndim:
         raise InputError("branch has shape (), expected [n, ...]: examples first")
     return _kept(key, branch, keep, (branch.shape[0], *[1] * (branch.ndim - 1)))
@@ -172,13 +176,14 @@ def gaussian_noise(key: Key, x: jax.Array, std: Scalar) -> jax.Array:
         An array of x's shape and dtype.
 
     Raises:
-        InputError: `std` is known and negative or not finite.
+        InputError: `std` is known and negative or not finite, `x` no floats, or the key none of `jax.random.key`.
 
     >>> import jax, jax.numpy as jnp
     >>> float(jnp.std(gaussian_noise(jax.random.key(0), jnp.ones(100_000), 0.5))).__round__(1)
     0.5
     """
     check_std(std)
+    x, key = floats("x", x), random.typed(key)
     # Behind a barrier: XLA would fold a known `std` into the normal's own factor, and round otherwise.
     e = lax.optimization_barrier(jax.random.normal(key, x.shape, wide(x.dtype)))
     std = jnp.asarray(std, float)
@@ -212,7 +217,7 @@ def averaged(noise: Callable[[Key], PyTree], key: Key, n: int) -> PyTree:
     [0.1, 1.1]
     """
     check_count("n", n, "the number of draws of the noise")
-    like = jax.eval_shape(noise, key)
+    like = jax.eval_shape(noise, random.typed(key))
 
     def add(total, key):
         return jax.tree.map(lambda total, x: total + x.astype(total.dtype), total, noise(key)), None
@@ -232,9 +237,9 @@ def check_std(std: Scalar) -> None:
     check("std", std, NOT_NEGATIVE, "the standard deviation of the noise")
 
 
-def _kept(key: Key, x: jax.Array, keep: Scalar, draws: tuple[int, ...]) -> jax.Array:
-    """`x` where a mask of shape `draws`, broadcast against it, is kept, divided by `keep`; 0 elsewhere."""
+def _kept(key: Key, x: jax.Array, keep: Scalar, draws: tuple[int, ...] | None = None) -> jax.Array:
+    """`x` where a mask, of shape `draws` and broadcast against it, is kept, divided by `keep`; 0 elsewhere."""
     check_keep(keep)
-    mask = jax.random.uniform(key, draws) < keep
+    mask = jax.random.uniform(random.typed(key), x.shape if draws is None else draws) < keep
     # Multiplied by the reciprocal: a division by `keep` is rounded otherwise where XLA knows its value.
     return jnp.where(mask, x * (1.0 / jnp.asarray(keep, float)), 0.0).astype(x.dtype)

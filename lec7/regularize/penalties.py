@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from lec7 import tree
-from lec7.errors import InputError, nearest
+from lec7.errors import InputError, nearest, short
 from lec7.ranges import NOT_NEGATIVE, number
 from lec7.typing import Metrics, Params, Scalar, wide
 
@@ -133,12 +133,15 @@ def penalties(*several: Penalty) -> Penalty:
         *several: penalties whose names differ; `l2(..., name="l2_head")` names one.
 
     Raises:
-        InputError: when called, two have the same name.
+        InputError: one is none; when called, two have the same name.
 
     >>> both = penalties(l2(0.1, ".*kernel"), l1(0.01, ".*bias"))
     >>> sorted(both({"kernel": jnp.ones(2), "bias": jnp.ones(2)}))
     ['l1', 'l2']
     """
+    for one in several:
+        if not callable(one):
+            raise InputError(f"{short(one)} is no penalty, expected such as regularize.l2(1e-4)")
 
     def penalty(params: Params) -> Metrics:
         found: Metrics = {}

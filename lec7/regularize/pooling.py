@@ -7,15 +7,20 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from lec7.errors import InputError, nearest
+from lec7 import random
+from lec7.errors import InputError, nearest, short
+from lec7.ranges import array
 from lec7.typing import Key
 
 Kind = Literal["random", "pseudorandom"]
 KINDS: tuple[Kind, ...] = ("random", "pseudorandom")
 
+OutputShape = int | Sequence[int]
+"""Height and width afterwards, or one number for both."""
+
 
 def fractional_max_pool(
-    key: Key, x: jax.Array, output_shape: Sequence[int], kind: Kind = "pseudorandom", overlapping: bool = True
+    key: Key, x: jax.Array, output_shape: OutputShape, kind: Kind = "pseudorandom", overlapping: bool = True
 ) -> jax.Array:
     """Maxima over regions with random borders, which shrink an image by any factor, such as the root of 2.
 
@@ -32,12 +37,12 @@ def fractional_max_pool(
     Args:
         key: PRNG key.
         x: images [n, height, width, channels].
-        output_shape: height and width afterwards, at most those of `x`.
+        output_shape: height and width afterwards, or one number for both; at most those of `x`.
         kind: how borders are drawn.
         overlapping: whether regions share a pixel with the next.
 
     Returns:
-        An array [n, *output_shape, channels] of x's dtype. In testing take `even_max_pool`, or `averaged` draws.
+        An array [n, height, width, channels] of x's dtype. In testing take `even_max_pool`, or `averaged` draws.
 
     Raises:
         InputError: a shape that does not fit, or an unknown kind.
@@ -46,25 +51,24 @@ def fractional_max_pool(
     >>> fractional_max_pool(jax.random.key(0), jnp.ones((2, 25, 25, 3)), (18, 18)).shape
     (2, 18, 18, 3)
     """
-    _check(x, output_shape)
-    if kind not in KINDS:
-        raise InputError(f"no kind {kind!r}, expected one of {', '.join(KINDS)}{nearest(str(kind), KINDS)}")
+    x, sizes = _fitting(x, output_shape)
+    check_kind(kind)
     draw = _random if kind == "random" else _pseudorandom
-    planes, keys = (x.shape[0], x.shape[3]), jax.random.split(key)
-    axes = zip(keys, x.shape[1:3], output_shape, strict=True)
+    planes, keys = (x.shape[0], x.shape[3]), jax.random.split(random.typed(key))
+    axes = zip(keys, x.shape[1:3], sizes, strict=True)
     return _maxima_between(x, [draw(key, planes, inputs, outputs) for key, inputs, outputs in axes], overlapping)
 
 
-def even_max_pool(x: jax.Array, output_shape: Sequence[int], overlapping: bool = True) -> jax.Array:
+def even_max_pool(x: jax.Array, output_shape: OutputShape, overlapping: bool = True) -> jax.Array:
     """`fractional_max_pool` with evenly spaced borders, `a[i] = round(N / M * i)`, the same for all: for testing.
 
     Args:
         x: images [n, height, width, channels].
-        output_shape: height and width afterwards, at most those of `x`.
+        output_shape: height and width afterwards, or one number for both; at most those of `x`.
         overlapping: whether regions share a pixel with the next.
 
     Returns:
-        An array [n, *output_shape, channels] of x's dtype.
+        An array [n, height, width, channels] of x's dtype.
 
     Raises:
         InputError: a shape that does not fit.
@@ -72,16 +76,16 @@ def even_max_pool(x: jax.Array, output_shape: Sequence[int], overlapping: bool =
     >>> even_max_pool(jnp.arange(9.0).reshape(1, 3, 3, 1), (2, 2), overlapping=False)[0, :, :, 0].tolist()
     [[4.0, 5.0], [7.0, 8.0]]
     """
-    _check(x, output_shape)
+    x, sizes = _fitting(x, output_shape)
     planes = (x.shape[0], x.shape[3])
     borders = [
         jnp.broadcast_to((inputs * np.arange(outputs + 1) + outputs // 2) // outputs, (*planes, outputs + 1))
-        for inputs, outputs in zip(x.shape[1:3], output_shape, strict=True)
+        for inputs, outputs in zip(x.shape[1:3], sizes, strict=True)
     ]
     return _maxima_between(x, borders, overlapping)
 
 
-def fractional_max_pool_at(samples: jax.Array, x: jax.Array, output_shape: Sequence[int], window: int = 2) -> jax.Array:
+def fractional_max_pool_at(samples: jax.Array, x: jax.Array, output_shape: OutputShape, window: int = 2) -> jax.Array:
     """PyTorch's fractional max pooling: windows of one size, whose places hang on samples that are given.
 
     The window i of M along an axis of N pixels starts at
@@ -94,11 +98,11 @@ def fractional_max_pool_at(samples: jax.Array, x: jax.Array, output_shape: Seque
     Args:
         samples: `u`, floats [n, channels, 2] in [0, 1), as `jax.random.uniform` draws them: for width, then height.
         x: images [n, height, width, channels].
-        output_shape: height and width afterwards.
+        output_shape: height and width afterwards, or one number for both.
         window: edge of a window in pixels.
 
     Returns:
-        An array [n, *output_shape, channels] of x's dtype.
+        An array [n, height, width, channels] of x's dtype.
 
     Raises:
         InputError: a shape that does not fit.
@@ -108,13 +112,13 @@ def fractional_max_pool_at(samples: jax.Array, x: jax.Array, output_shape: Seque
     >>> fractional_max_pool_at(u, jnp.arange(25.0).reshape(1, 5, 5, 1), (2, 2))[0, :, :, 0].tolist()
     [[6.0, 9.0], [21.0, 24.0]]
     """
-    _check(x, output_shape)
+    x, sizes = _fitting(x, output_shape)
     if samples.shape != (x.shape[0], x.shape[3], 2):
         raise InputError(
             f"samples have shape {samples.shape}, expected {(x.shape[0], x.shape[3], 2)}: a pair for each example and "
             f"channel of x, {x.shape}"
         )
-    for inputs, outputs in zip(x.shape[1:3], output_shape, strict=True):
+    for inputs, outputs in zip(x.shape[1:3], sizes, strict=True):
         if window < 1 or outputs + window - 1 > inputs:
             raise InputError(
                 f"{outputs} windows of {window} pixels were asked for along {inputs}, expected windows of at least 1, "
@@ -122,7 +126,7 @@ def fractional_max_pool_at(samples: jax.Array, x: jax.Array, output_shape: Seque
             )
     starts = [
         _starts(u, inputs, outputs, window)
-        for u, inputs, outputs in zip((samples[..., 1], samples[..., 0]), x.shape[1:3], output_shape, strict=True)
+        for u, inputs, outputs in zip((samples[..., 1], samples[..., 0]), x.shape[1:3], sizes, strict=True)
     ]
     return _maxima(x, [(start, start + window - 1) for start in starts], (window, window))
 
@@ -176,12 +180,37 @@ def _maxima(x: jax.Array, regions: Sequence[tuple[jax.Array, jax.Array]], longes
     return x
 
 
-def _check(x: jax.Array, output_shape: Sequence[int]) -> None:
-    """Refuses images and output shapes that do not fit."""
+def check_kind(kind: str) -> None:
+    """Refuses a way to draw borders that there is none of."""
+    if kind not in KINDS:
+        raise InputError(f"no kind {kind!r}, expected one of {', '.join(KINDS)}{nearest(str(kind), KINDS)}")
+
+
+def pair(output_shape: OutputShape) -> tuple[int, int]:
+    """Height and width of what may be one number for both.
+
+    >>> pair(5)
+    (5, 5)
+    """
+    sizes = (output_shape, output_shape) if isinstance(output_shape, int) else output_shape
+    if not (
+        isinstance(sizes, Sequence)
+        and len(sizes) == 2
+        and all(isinstance(n, (int, np.integer)) and not isinstance(n, bool) and n > 0 for n in sizes)
+    ):
+        raise InputError(
+            f"output_shape is {short(output_shape)}, expected height and width in pixels, or an int for both"
+        )
+    return int(sizes[0]), int(sizes[1])
+
+
+def _fitting(x: jax.Array, output_shape: OutputShape) -> tuple[jax.Array, tuple[int, int]]:
+    """Images, and height and width afterwards; refuses those that do not fit."""
+    x, sizes = array("x", x, "images [n, height, width, channels]"), pair(output_shape)
     if x.ndim != 4:
         raise InputError(f"x has shape {x.shape}, expected images [n, height, width, channels]")
-    sizes = tuple(output_shape)
-    if len(sizes) != 2 or not all(1 <= outputs <= inputs for outputs, inputs in zip(sizes, x.shape[1:3], strict=True)):
+    if any(outputs > inputs for outputs, inputs in zip(sizes, x.shape[1:3], strict=True)):
         raise InputError(
             f"output_shape is {sizes}, expected height and width from 1 to those of the images, {x.shape[1:3]}"
         )
+    return x, sizes

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import optax
 
 from lec7 import random, tree
-from lec7.errors import InputError
+from lec7.errors import InputError, short
 from lec7.ranges import NOT_NEGATIVE, POSITIVE, number
 from lec7.typing import Key, Params, PyTree, Scalar, Schedule, wide
 
@@ -98,8 +98,8 @@ def max_norm(
         where: which parameters; a regular expression over whole leaf paths.
 
     Raises:
-        InputError: the limit is known and not more than 0; in `init`, `where` matches no leaf, or one without these
-            axes; `update` gets no params.
+        InputError: the limit is known and not more than 0, or `axes` are no ints; in `init`, `where` matches no leaf,
+            or one without these axes; `update` gets no params.
 
     >>> tx = optax.chain(optax.sgd(1.0), max_norm(1.0))
     >>> params = {"kernel": jnp.array([[3.0, 0.5], [4.0, 0.0]])}
@@ -108,9 +108,12 @@ def max_norm(
     [0.6, 0.5, 0.8, 0.0]
     """
     limit = number("limit", limit, POSITIVE, "the largest norm of a unit's weights")
+    given = () if axes is None else tuple(axes) if isinstance(axes, Sequence) else (axes,)
+    if not all(isinstance(axis, int) for axis in given):
+        raise InputError(f"axes is {short(axes)}, expected an int or several: the axes that a unit's weights lie along")
 
     def axes_of(x):
-        return tuple(range(x.ndim - 1)) if axes is None else (axes,) if isinstance(axes, int) else tuple(axes)
+        return tuple(range(x.ndim - 1)) if axes is None else given
 
     def check(path, chosen, x):
         if chosen and (not axes_of(x) or not all(-x.ndim <= axis < x.ndim for axis in axes_of(x))):
@@ -167,7 +170,7 @@ def gradient_noise(eta: Scalar, gamma: Scalar, key: Key) -> optax.GradientTransf
     >>> float(jnp.std(noisy)).__round__(2)
     0.1
     """
-    eta, gamma = _rate("eta", eta), _rate("gamma", gamma)
+    eta, gamma, key = _rate("eta", eta), _rate("gamma", gamma), random.typed(key)
 
     def init(params):
         # Its own memory: that of a state is handed on from step to step.
@@ -207,7 +210,8 @@ def sam(tx: optax.GradientTransformation, rho: Scalar = 0.05) -> optax.GradientT
         rho: how far uphill, in units of the parameters' norm, at least 0; may be traced. With 0 it is `tx`.
 
     Raises:
-        InputError: `rho` is known and negative or not finite; `update` gets no params, or no `value_fn`.
+        InputError: `tx` is no transformation; `rho` is known and negative or not finite; `update` gets no params, or no
+            `value_fn`.
 
     >>> tx, x = sam(optax.sgd(1.0), rho=0.5), jnp.array(2.0)
     >>> f = lambda x: x**2
@@ -216,6 +220,8 @@ def sam(tx: optax.GradientTransformation, rho: Scalar = 0.05) -> optax.GradientT
     -5.0
     """
     rho = _rate("rho", rho)
+    if not (hasattr(tx, "init") and hasattr(tx, "update")):
+        raise InputError(f"sam is around {short(tx)}, expected an optimizer: sam(optim.sgd(0.1), rho=0.05)")
     inside = optax.with_extra_args_support(tx)
 
     def update(updates, state, params=None, *, grad=None, value_fn=None, **extra):

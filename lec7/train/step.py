@@ -9,7 +9,7 @@ import optax
 
 from lec7 import optim, random, tree
 from lec7.augment import Pipeline
-from lec7.errors import InputError
+from lec7.errors import InputError, entry
 from lec7.losses import Loss
 from lec7.models import Model, Variables
 from lec7.regularize import Penalty
@@ -26,10 +26,13 @@ class Step(Protocol):
 def image(batch: Batch) -> jax.Array:
     """The inputs of a batch of images as the model sees them: floats, bytes scaled to [0, 1].
 
+    Raises:
+        InputError: the batch has no `"image"`.
+
     >>> image({"image": jnp.array([0, 255], jnp.uint8)}).tolist()
     [0.0, 1.0]
     """
-    pixels = batch["image"]
+    pixels = entry(batch, "image", "say what the model sees of a batch: inputs=lambda batch: batch['x']")
     return pixels * jnp.float32(1 / 255) if pixels.dtype == jnp.uint8 else pixels
 
 

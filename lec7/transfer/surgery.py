@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from lec7 import models, tree
+from lec7 import models, random, tree
 from lec7.errors import InputError, nearest
 from lec7.models import Model, Variables
 from lec7.models.network import Function
@@ -75,7 +75,9 @@ def replace_head(
     edited = _edited(model, edit)
     old = functools.reduce(lambda node, part: node[part], at.split("/"), variables.params)
     kernel = old["kernel"]
-    new: dict[str, Any] = {"kernel": std * jax.random.normal(key, (kernel.shape[0], classes), kernel.dtype)}
+    new: dict[str, Any] = {
+        "kernel": std * jax.random.normal(random.typed(key), (kernel.shape[0], classes), kernel.dtype)
+    }
     if "bias" in old:
         new["bias"] = jnp.zeros(classes, old["bias"].dtype)
     variables = variables._replace(params=_replaced(variables.params, at, new))

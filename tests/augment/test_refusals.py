@@ -9,6 +9,7 @@ import pytest
 from every_operation import BASIS, photograph
 
 from lec7 import augment
+from lec7.augment import elsewhere
 from lec7.errors import InputError
 
 KEYS, IMAGES = jax.random.split(jax.random.key(0), 2), photograph(n=2)
@@ -22,7 +23,11 @@ TABLE = {
     "one key for two images": (used(keys=KEYS[0]), "keys of shape () for images of shape (2, 24, 32, 3)"),
     "too many keys": (used(keys=jax.random.split(KEYS[0], 3)), "jax.random.split(key, len(images))"),
     "keys for one image": (used(images=IMAGES[0]), "keys of shape (2,)"),
-    "keys of the old kind": (used(keys=jax.random.PRNGKey(0), images=IMAGES[0]), "keys of shape (2,)"),
+    "keys of the old kind": (used(keys=jax.random.PRNGKey(0), images=IMAGES[0]), "uint32[2], expected a typed one"),
+    "floats of bytes": (used(augment.gray(), images=IMAGES.astype(np.float32)), "divide bytes by 255"),
+    "normalized already": (used(augment.normalize(0.5, 0.2), images=IMAGES / 255.0 - 0.5), "expected floats in [0, 1]"),
+    "floats that are none": (used(augment.hue(), images=np.full((2, 4, 4, 3), np.nan)), "go from nan to nan"),
+    "a list of images": (used(images=list(IMAGES)), "images is a list, expected an array of images"),
     "int32 images": (used(images=IMAGES.astype(np.int32)), "the images are int32, expected bytes (uint8), or floats"),
     "4 channels": (used(images=np.zeros((2, 8, 8, 4), np.uint8)), "of 1 or 3 channels"),
     "2 channels": (used(images=np.zeros((2, 8, 8, 2), np.uint8)), "have shape (2, 8, 8, 2)"),
@@ -69,6 +74,25 @@ TABLE = {
         "normalize is of 3 channels, the image has 1",
     ),
     "no operation": (lambda: augment.pipeline(augment.mirror), "is no augmentation; expected such as augment.mirror()"),
+    "a pipeline within": (
+        lambda: augment.pipeline(augment.pipeline(augment.mirror())),
+        "a pipeline is no single augmentation; of a pipeline within another give the operations",
+    ),
+    "sometimes a pipeline": (
+        lambda: augment.sometimes(augment.pipeline(augment.mirror()), 0.5),
+        "a pipeline is no single augmentation; sometimes takes one",
+    ),
+    "sometimes several": (lambda: augment.sometimes(augment.randaugment(), 0.5), "a list is no single augmentation"),
+    "sometimes a function": (lambda: augment.sometimes(augment.mirror, 0.5), "mirror is no augmentation"),
+    "a mean in words": (lambda: augment.normalize("a", 1), "mean is 'a' and std 1, expected numbers"),
+    "no images": (
+        lambda: augment.on_batch(augment.pipeline())(KEYS[0], {"images": IMAGES}),
+        "the batch has no 'image'; did you mean 'images'?",
+    ),
+    "a mixture without labels": (
+        lambda: augment.on_batch(None, augment.mixup())(KEYS[0], {"image": IMAGES}),
+        "the batch has no 'label'; it has 'image'",
+    ),
     "degrees upside down": (lambda: augment.rotate((10, -10)), "degrees is (10, -10), expected low <= high"),
     "degrees not a number": (lambda: augment.rotate(float("nan")), "expected low <= high"),
     "degrees of three": (lambda: augment.rotate((1, 2, 3)), "expected a number or (low, high)"),
@@ -101,5 +125,55 @@ def test_it_is_refused_in_words(wrong, words):
 
 
 def test_what_is_known_too_late_is_not_refused():
-    """A traced number can't be looked at."""
+    """A traced number can't be looked at, nor can traced images."""
+    jax.jit(lambda images: augment.pipeline(augment.gray())(KEYS, images))(jnp.asarray(IMAGES, jnp.float32))
     jax.jit(lambda p: augment.pipeline(augment.mirror(p))(KEYS, jnp.asarray(IMAGES)))(0.5)
+
+
+def test_floats_beyond_are_moved_as_they_are():
+    """Where no values change, they need not be those of an image."""
+    heights = 1000 * IMAGES.astype(np.float32)
+    np.testing.assert_array_equal(augment.pipeline(augment.mirror(1.0))(KEYS, heights), heights[:, :, ::-1])
+
+
+def test_what_a_lone_jitter_draws_can_be_told():
+    (drawn,) = augment.pipeline(augment.scale_jitter((20, 30))).draw(KEYS[0], IMAGES[0].shape)
+    assert 20 <= drawn["short_side"] <= 30
+
+
+def test_an_operation_is_told_by_its_name():
+    assert repr(augment.sometimes(augment.rotate(15), 0.5)) == "Operation('sometimes rotate')"
+
+
+ELSEWHERE = {
+    "RandomHorizontalFlip": "augment.mirror()",
+    "horizontal_flip": "augment.mirror()",
+    "VerticalFlip": "augment.mirror(vertical=True)",
+    "RandomCrop": "augment.random_crop(size, pad=...)",
+    "RandomResizedCrop": "augment.random_resized_crop",
+    "CenterCrop": "augment.center_crop",
+    "ColorJitter": "augment.brightness(), contrast(), saturation() and hue()",
+    "Normalize": "augment.normalize",
+    "RandomErasing": "augment.erase()",
+    "RandAugment": "augment.randaugment",
+    "TrivialAugmentWide": "augment.trivialaugment()",
+    "MixUp": "augment.mixup",
+    "AutoContrast": "augment.autocontrast",
+    "Compose": "augment.pipeline(...)",
+}
+
+
+@pytest.mark.parametrize(("name", "ours"), ELSEWHERE.items())
+def test_what_is_called_otherwise_elsewhere_is_told_by_its_name_here(name, ours):
+    with pytest.raises(AttributeError, match=re.escape(f"no attribute {name!r}; here it is {ours}")):
+        getattr(augment, name)
+
+
+def test_names_of_elsewhere_lead_to_what_there_is():
+    for ours, others in elsewhere.HERE.items():
+        assert all(hasattr(augment, name) for name in re.findall(r"(\w+)\(", ours))
+        for other in others:
+            assert elsewhere.hint(other, augment.__all__) == f"; here it is augment.{ours}"
+    with pytest.raises(AttributeError, match="no attribute 'rotat'; did you mean 'rotate'"):
+        getattr(augment, "rotat")  # noqa: B009
+    assert not hasattr(augment, "xyzzy")

@@ -84,6 +84,21 @@ def test_what_can_not_be_viewed_is_refused(images):
         augment.test_time(answer, augment.ten_crop(11))(images)
 
 
+def test_what_is_no_batch_and_what_is_no_answer_is_told(images):
+    """A single image, a model's outputs with its state, and answers without a row for each."""
+    mean = augment.test_time(lambda x: x.mean((1, 2)), augment.mirrored())
+    with pytest.raises(InputError, match=r"shape \(12, 10, 3\), expected .*; a single one is images\[None\]"):
+        mean(images[0])
+    with pytest.raises(InputError, match="images is a list, expected an array"):
+        mean(list(images))
+    with pytest.raises(InputError, match=r"the answer is a tuple, expected an array; .*train=False\)\[0\]"):
+        augment.test_time(lambda x: (x.mean((1, 2)), {}), augment.mirrored())(images)
+    with pytest.raises(InputError, match=r"about 6 images is float32\[\], expected \[n, ...\]"):
+        augment.test_time(lambda x: x.mean(), augment.mirrored())(images)
+    with pytest.raises(InputError, match=r"is float32\[6, 3\], expected \[n, height, width, k\]"):
+        augment.test_time(lambda x: x.mean((1, 2)), augment.mirrored(), "dense")(images)
+
+
 def raw(**options):
     """Preprocessing that leaves values from 0 to 255."""
     return augment.Preprocessing(mean=(0.0,) * 3, std=(1 / 255,) * 3, **options)

@@ -8,7 +8,6 @@ import pytest
 
 from lec7 import data
 from lec7.data.catalogue import FASHION_MNIST, read_idx
-from lec7.data.source import check_labels
 from lec7.errors import InputError
 
 debian = pytest.mark.skipif(not FASHION_MNIST.is_dir(), reason="needs Debian's dataset-fashion-mnist")
@@ -81,7 +80,7 @@ def damage_gzip(path):
         ("a", b"hello, world", "is no IDX file"),
         ("a", b"\0\0\x08\x03\0\0", "is no IDX file"),
         ("a", b"\0\0\x08\x01\0\0\0\x05abc", "announces shape"),
-        ("a.gz", gzip.compress(b"\0\0\x08\x01\0\0\0\x05abcde")[:-6], "cannot be read"),
+        ("a.gz", gzip.compress(b"\0\0\x08\x01\0\0\0\x05abcde", mtime=0)[:-6], "cannot be read"),
         ("a.gz", b"not gzip at all", "cannot be read"),
     ],
 )
@@ -124,9 +123,3 @@ def test_a_split_parts_the_examples():
     np.testing.assert_array_equal(np.sort(both), np.arange(100))
     with pytest.raises(InputError, match="held_out is 100"):
         data.split(data.ArraySource({"label": np.arange(100)}), held_out=100)
-
-
-def test_a_label_out_of_range_is_found():
-    check_labels(np.array([0, 9]), 10)
-    with pytest.raises(InputError, match="the first bad one is row 1"):
-        check_labels(np.array([0, -1, 3]), 10)

@@ -122,5 +122,5 @@ def test_labels_that_are_not_those_of_the_probabilities_are_refused():
 
 def test_without_labels_there_are_no_scores():
     evaluate = ensemble.make_scores(as_model(), inputs=lambda batch: batch["image"])
-    with pytest.raises(InputError, match="the examples have image and no label"):
+    with pytest.raises(InputError, match="the batch has no 'label'; it has 'image'"):
         evaluate(MEMBERS, data.ArraySource({"image": np.arange(400)}))

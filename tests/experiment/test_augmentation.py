@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tyro
 
 from lec7 import experiment, train
 from lec7.errors import InputError
@@ -34,9 +35,16 @@ def test_two_mixtures_are_refused():
 @pytest.mark.slow
 def test_it_prints_a_row_for_each(capsys, monkeypatch):
     monkeypatch.setattr(train, "device_per_core", lambda: None)  # the tests have eight devices already
-    MODULE.main(MODULE.Options(replicates=1, steps=2, only=("none", "together")))
+    MODULE.main(MODULE.Options(replicates=1, steps=2, only=("none", "random_crop", "together")))
     said = capsys.readouterr().out
     assert "| none " in said
+    assert "| crop of 4 pixels' padding " in said
     assert "| together " in said
     with pytest.raises(InputError, match="--only has 'nothing'"):
         MODULE.main(MODULE.Options(only=("nothing",)))
+
+
+def test_rows_are_chosen_by_the_names_of_what_augments():
+    names = typing.get_args(MODULE.Augmentation)
+    assert typing.get_args(MODULE.Row) == ("none", *names, "together")
+    assert tyro.cli(MODULE.Options, args=["--only", *names]).only == names

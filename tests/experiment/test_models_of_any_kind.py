@@ -1,5 +1,6 @@
 """The same experiment with another library's model: one line changes."""
 
+import dataclasses
 from pathlib import Path
 
 import jax
@@ -42,6 +43,18 @@ MODELS = {
     "linen": "models.from_linen(Linen(hp.width, 1 - hp.dropout))",
     "functions": "models.Model(init, apply)",
 }
+
+
+def test_the_check_traces_the_model_in_training_once():
+    """The step's own trace tells what the model and the loss give."""
+    one, modes = made(np.zeros(2, np.float32), 1), []
+
+    def apply(own, x, *, train, key=None):
+        modes.append(train)
+        return one.model.apply(own, x)
+
+    experiment.check(dataclasses.replace(one, model=models.Model(one.model.init, apply)))
+    assert modes.count(True) == 1
 
 
 def made(outputs, label):

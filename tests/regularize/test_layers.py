@@ -45,6 +45,16 @@ def test_in_training_without_a_key_it_is_refused(name):
         layer(X)
 
 
+def test_a_pool_takes_one_number_for_both_sides_and_knows_its_kinds(key):
+    square, pair = regularize.FractionalMaxPool(3), regularize.FractionalMaxPool((3, 3))
+    images = jax.random.normal(key, (2, 7, 8, 1))
+    np.testing.assert_array_equal(square(images, key=key), pair(images, key=key))
+    with pytest.raises(InputError, match=r"no kind 'rnadom'.*did you mean 'random'"):
+        regularize.FractionalMaxPool(3, "rnadom")
+    with pytest.raises(InputError, match=r"output_shape is \(3,\), expected height and width"):
+        regularize.FractionalMaxPool((3,))
+
+
 def test_rates_out_of_range_are_refused():
     for make in (regularize.Dropout, regularize.SpatialDropout, regularize.StochasticDepth):
         with pytest.raises(InputError, match="the chance to keep"):

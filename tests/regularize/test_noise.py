@@ -103,6 +103,15 @@ BAD = {
     "gaussian_noise": (lambda key: regularize.gaussian_noise(key, X, -0.1), "std is -0.1"),
     "linear_decay": (lambda key: regularize.linear_decay(0.0, 3), "the chance to keep"),
     "no layers": (lambda key: regularize.linear_decay(0.5, 0), "layers is 0"),
+    "an old key": (lambda key: regularize.dropout(jax.random.PRNGKey(0), X, 0.5), r"the key is uint32\[2\]"),
+    "an old key for noise": (lambda key: regularize.gaussian_noise(jax.random.PRNGKey(0), X, 0.5), "random.key"),
+    "an old key for draws": (lambda key: regularize.averaged(lambda key: X, jax.random.PRNGKey(0), 2), "random.key"),
+    "no key": (lambda key: regularize.dropout(0, X, 0.5), "the key is 0, expected a typed one"),
+    "dropout of bytes": (lambda key: regularize.dropout(key, X.astype(jnp.uint8), 0.5), r"x is uint8\[4, 3, 5\]"),
+    "noise of ints": (lambda key: regularize.gaussian_noise(key, X.astype(int), 0.5), "x is int32.*expected floats"),
+    "a list": (lambda key: regularize.dropout(key, [1.0, 2.0], 0.5), r"x is \[1.0, 2.0\], expected an array of"),
+    "a list of weights": (lambda key: regularize.drop_connect(key, [1.0], 0.5), "weights is"),
+    "a number": (lambda key: regularize.stochastic_depth(key, 1.0, 0.5), "branch is 1.0, expected an array"),
     "no draws": (lambda key: regularize.averaged(lambda key: X, key, 0), "n is 0"),
 }
 

@@ -77,6 +77,11 @@ def test_narrow_parameters_are_summed_in_float32():
 
 
 BAD = {
+    "a number for a penalty": (
+        lambda: regularize.penalties(regularize.l2(0.1), 0.1),
+        "0.1 is no penalty, expected such as regularize.l2",
+    ),
+    "a part of a name": (lambda: regularize.l2(1e-4, "kernel")(PARAMS), r"did you mean '\.\*/kernel'\?"),
     "a negative rate": (lambda: regularize.l2(-1.0), "rate is -1.0, expected a finite number, at least 0"),
     "the second rate": (lambda: regularize.elastic_net(1.0, float("inf")), "l2_rate is inf"),
     "a pattern that matches nothing": (
