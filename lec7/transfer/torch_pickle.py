@@ -97,14 +97,14 @@ def _tensor(storage, offset, shape, strides, grad=False, hooks=None, metadata=No
         raise InputError(f"a tensor has {len(shape)} axes; NumPy has 64 at most")
     flags = metadata or {}
     if not isinstance(flags, dict) or not flags.keys() <= {"conj", "neg"}:
-        raise InputError(f"a tensor's metadata are {quote(flags)}; known are conj and neg")
+        raise InputError("a tensor's metadata have other things than conj and neg in them")
     dtype = storage.dtype if dtype is None else dtype
     return Tensor(storage, dtype, offset, shape, strides, bool(flags.get("conj")), bool(flags.get("neg")))
 
 
 def _tensor_v3(storage, offset, shape, strides, grad, hooks, dtype, metadata=None) -> Tensor:
     if not isinstance(dtype, np.dtype):
-        raise InputError(f"a tensor's dtype is {quote(dtype)}")
+        raise InputError(f"a tensor's dtype is {type(dtype).__name__}")
     return _tensor(storage, offset, shape, strides, metadata=metadata, dtype=dtype)
 
 
@@ -163,7 +163,9 @@ def read_pickle(code: Any) -> Pickle:
             break
         try:
             machine.do(opcode.name, argument)
-        except (IndexError, KeyError, TypeError) as error:  # An empty stack, an unknown memo, a wrong argument.
+        except InputError:
+            raise
+        except (IndexError, KeyError, TypeError, ValueError) as error:  # An empty stack, an unknown memo, a wrong argument.
             raise InputError(f"its pickle is damaged: {opcode.name} can't be done ({error})") from error
     if len(machine.stack) != 1:
         raise InputError(f"its pickle is damaged: it ends with {len(machine.stack)} values, not one")
@@ -221,8 +223,7 @@ class _Machine:
         self.stack.append(self.memo[place])
 
     def name(self, argument: str | None) -> None:
-        module, name = argument.split(" ", 1) if argument else [str(self.stack.pop()) for _ in range(2)][::-1]
-        called = f"{module}.{name}"
+        called = ".".join(argument.split(" ", 1) if argument else [self.stack.pop() for _ in range(2)][::-1])
         if called not in KNOWN:
             advice = next((advice for start, advice in _ADVICE if called.startswith(start)), "")
             raise InputError(
