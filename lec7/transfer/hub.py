@@ -14,8 +14,8 @@ _ADDRESS = re.compile(r"(?P<repository>[^/@:]+/[^/@:]+)(@(?P<revision>[^:]+))?(:
 def fetch(address: str) -> Path:
     """A file of the hub in the cache of `huggingface_hub`, fetched where it is not in there yet.
 
-    What is cached needs no network and is not asked for again, be it of a branch that has moved on since. A revision should
-    be a commit hash, so that the same address means the same weights everywhere and forever.
+    What is cached needs no network and is not asked for again, be it of a branch that has moved on since. A revision
+    should be a commit hash, so that the same address means the same weights everywhere and forever.
 
     Args:
         address: `owner/name[@revision][:filename]`.

@@ -285,8 +285,8 @@ def _numbers(values: Any, what: str) -> tuple[int, ...]:
 
 
 _VALUES = frozenset(
-    ("BININT", "BININT1", "BININT2", "LONG1", "LONG4", "BINFLOAT", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8")
-    + ("BINSTRING", "SHORT_BINSTRING", "BINBYTES", "SHORT_BINBYTES")
+    {"BININT", "BININT1", "BININT2", "LONG1", "LONG4", "BINFLOAT", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8"}
+    | {"BINSTRING", "SHORT_BINSTRING", "BINBYTES", "SHORT_BINBYTES"}
 )
 _CONSTANTS: dict[str, Callable[[], Any]] = {
     "NONE": lambda: None,
