@@ -3,6 +3,7 @@
 from lec7.transfer.families import FAMILIES, Family
 from lec7.transfer.features import features
 from lec7.transfer.graft import GraftError, Mismatch, Moved, Report, Rule, graft
+from lec7.transfer.load import load
 from lec7.transfer.lora import lora, merge
 from lec7.transfer.plan import Part, Plan, plan
 from lec7.transfer.probe import Linear, Probe, linear_probe, solve, with_head
@@ -26,6 +27,7 @@ __all__ = [
     "freeze_statistics",
     "graft",
     "linear_probe",
+    "load",
     "lora",
     "merge",
     "plan",
