@@ -3,6 +3,7 @@
 from lec7.transfer.families import FAMILIES, Family
 from lec7.transfer.graft import GraftError, Mismatch, Moved, Report, Rule, graft
 from lec7.transfer.lora import lora, merge
+from lec7.transfer.positions import resize_position_embedding
 from lec7.transfer.surgery import adapt_input, cut, freeze_statistics, replace_head, rest, start_from
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "lora",
     "merge",
     "replace_head",
+    "resize_position_embedding",
     "rest",
     "start_from",
 ]
