@@ -1,26 +1,46 @@
-"""A pretrained network's features at each stage, as one program computes them that is cut at each."""
+"""A pretrained network's features at each stage, all of one call."""
 
 import jax
 import numpy as np
-from flax import nnx
 
 from lec7 import models
 from lec7.transfer import FAMILIES, cut, graft
+from lec7.transfer.surgery import _module, _wrap_call
 
 
 def every_stage(family, loaded, images):
-    """Grafts loaded weights, with nothing missing or unexpected, and gives features by stage; the head's are logits."""
-    build = FAMILIES[family].build
-    model = models.from_nnx(lambda rngs: build(rngs=rngs))
-    variables, report = graft(jax.eval_shape(model.init, jax.random.key(0), images), loaded, FAMILIES[family].rules)
+    """Grafts loaded weights, with nothing missing or unexpected, and gives features by stage; the head's are logits.
+
+    A model that is cut in the middle gives the same, bit for bit or nearly so.
+    """
+    found = {}
+
+    def build(rngs):
+        network = FAMILIES[family].build(rngs=rngs)
+        for at in network.stages:
+
+            def keep(call, self, x, at=at, **options):
+                found[at] = call(self, x, **options)
+                return found[at]
+
+            _wrap_call(_module(network, at), keep)
+        return network
+
+    model = models.from_nnx(build)
+    like = jax.eval_shape(model.init, jax.random.key(0), images)
+    variables, report = graft(like, loaded, FAMILIES[family].rules)
     assert not (report.missing or report.unexpected or report.mismatched)
-    stages = nnx.eval_shape(lambda: build(rngs=nnx.Rngs(0))).stages
 
     @jax.jit
     def features(variables, images):
-        return {at: cut(model, at).apply(variables, images, train=False)[0] for at in stages}
+        logits, _ = model.apply(variables, images, train=False)
+        return {**found, "logits": logits}
 
-    return features(variables, images)
+    stages = features(variables, images)
+    middle = "blocks/5"
+    alone, _ = jax.jit(lambda v, x: cut(model, middle).apply(v, x, train=False))(variables, images)
+    assert_close(alone, stages[middle], 1e-5, "cut")
+    return stages
 
 
 def assert_close(new, old, rtol, name=""):
