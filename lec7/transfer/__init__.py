@@ -2,6 +2,7 @@
 
 from lec7.transfer.families import FAMILIES, Family
 from lec7.transfer.graft import GraftError, Mismatch, Moved, Report, Rule, graft
+from lec7.transfer.load import load
 from lec7.transfer.lora import lora, merge
 from lec7.transfer.positions import resize_position_embedding
 from lec7.transfer.surgery import adapt_input, cut, freeze_statistics, replace_head, rest, start_from
@@ -18,6 +19,7 @@ __all__ = [
     "cut",
     "freeze_statistics",
     "graft",
+    "load",
     "lora",
     "merge",
     "replace_head",
