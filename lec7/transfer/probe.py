@@ -9,8 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from lec7 import data, losses, models, optim
-from lec7.data.source import check_labels
 from lec7.errors import InputError
+from lec7.losses import check_labels
 from lec7.models import Model, Variables
 from lec7.train import image
 from lec7.transfer.features import Pool, features

@@ -29,7 +29,7 @@ def every_stage(family, loaded, images):
     model = models.from_nnx(build)
     like = jax.eval_shape(model.init, jax.random.key(0), images)
     variables, report = graft(like, loaded, FAMILIES[family].rules)
-    assert not (report.missing or report.unexpected or report.mismatched)
+    assert not (report.missing + report.unexpected + report.mismatched)
 
     @jax.jit
     def features(variables, images):
