@@ -43,6 +43,8 @@ def fetch(address: str) -> Path:
             try:
                 return Path(hf_hub_download(repository, name, revision=revision, local_files_only=cached))
             except LocalEntryNotFoundError as error:  # It is not in the cache; or the hub can't be reached.
+                if not cached:
+                    raise InputError(_said(address, names, error)) from error
                 reason = error
             except EntryNotFoundError as error:  # The hub has no such file: perhaps the next.
                 reason = error
