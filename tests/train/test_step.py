@@ -2,8 +2,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+import pytest
 
 from lec7 import data, losses, optim, random, train
+from lec7.errors import InputError
 from lec7.models import Model, Variables
 
 
@@ -147,6 +149,11 @@ def test_bytes_become_floats_in_the_unit_interval():
     np.testing.assert_allclose(pixels, [0, 0.2, 1], rtol=1e-6)
     floats = jnp.array([0.5, 2.0])
     assert train.image({"image": floats}) is floats
+
+
+def test_a_batch_without_images_is_told_with_what_it_has():
+    with pytest.raises(InputError, match=r"no 'image'; it has 'x', 'label'; say .*: inputs=lambda batch: batch\['x'\]"):
+        train.image({"x": jnp.ones(3), "label": jnp.ones(3)})
 
 
 def test_the_means_of_an_evaluation_are_taken_in_float32():
