@@ -5,7 +5,7 @@ from typing import Any
 
 from lec7.errors import InputError, nearest
 
-DEEPEST, MOST, LONGEST = 100, 2**20, 500
+DEEPEST, MOST, LONGEST = 100, 2**18, 500
 """Dicts in each other, entries in all and letters of a name: a few bytes can describe more than can be walked."""
 
 

@@ -107,4 +107,4 @@ def test_the_weights_of_efficientnet_lite0():
     assert sum(array.size for name, array in loaded.items() if name not in {*statistics, *counts}) == 4_652_008
     assert loaded["_fc.weight"].shape == (1000, 1280)
     assert all(np.isfinite(array).all() for array in loaded.values())
-    assert all((loaded[name] > 0).all() for name in statistics if name.endswith("var"))
+    assert all((loaded[name] >= 0).all() for name in statistics if name.endswith("var"))
