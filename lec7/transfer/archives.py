@@ -36,7 +36,9 @@ def open_archive(path: Path) -> Iterator[zipfile.ZipFile]:
             if member.flag_bits & 1 or member.compress_type not in _METHODS:
                 raise InputError(f"its member {quote(name)} is encrypted or compressed in an unusual way")
             if is_stored(member) and member.file_size != member.compress_size:
-                raise InputError(f"its member {quote(name)} claims {member.file_size:,} bytes of {member.compress_size:,}")
+                raise InputError(
+                    f"its member {quote(name)} claims {member.file_size:,} bytes of {member.compress_size:,}"
+                )
             seen.add(name)
         weight = path.stat().st_size
         check_size(sum(member.file_size for member in members), weight, "it")

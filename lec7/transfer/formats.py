@@ -68,7 +68,9 @@ def _read_safetensors(path: Path, item: str | None) -> dict[str, np.ndarray]:
     with safe_open(path, framework="numpy") as file:
         for name in file.keys():  # noqa: SIM118 -- it is no dict
             if (dtype := file.get_slice(name).get_dtype()).startswith(("F4", "F6", "F8")):
-                raise InputError(f"the tensor {quote(name)} is {dtype}, which safetensors can't give to NumPy: convert it")
+                raise InputError(
+                    f"the tensor {quote(name)} is {dtype}, which safetensors can't give to NumPy: convert it"
+                )
         return choose({name: file.get_tensor(name) for name in file.offset_keys()}, item)
 
 
@@ -89,7 +91,9 @@ def _read_zip(path: Path, item: str | None) -> dict[str, np.ndarray]:
     if sum(map(torch_file.is_pickle, names)) == 1:
         return torch_file.read_zip(path, item)
     if other := [name for name in names if not name.endswith(".npy")]:
-        raise InputError(f"it is a zip archive neither by torch.save nor by numpy.savez: it has {quote(other[0])} in it")
+        raise InputError(
+            f"it is a zip archive neither by torch.save nor by numpy.savez: it has {quote(other[0])} in it"
+        )
     return _read_npz(path, item)
 
 
@@ -119,7 +123,9 @@ def _claimed(file: IO[bytes], member: zipfile.ZipInfo) -> int:
             "save arrays of numbers"
         )
     if dtype.kind not in "fiubc":
-        raise InputError(f"its array {quote(member.filename)} has dtype {dtype}, no numbers; NumPy keeps bfloat16 as such")
+        raise InputError(
+            f"its array {quote(member.filename)} has dtype {dtype}, no numbers; NumPy keeps bfloat16 as such"
+        )
     if any(length < 0 for length in shape):
         raise InputError(f"its array {quote(member.filename)} has shape {shape}")
     size = dtype.itemsize

@@ -40,10 +40,14 @@ def flatten(tree: Mapping[Any, Any], prefix: str = "") -> dict[str, Any]:
         name, node, depth = rest.pop()
         walked += 1
         if depth > DEEPEST or walked > MOST:
-            raise InputError(f"it has more than {DEEPEST} dicts in each other or {MOST:,} entries: no weights are like it")
+            raise InputError(
+                f"it has more than {DEEPEST} dicts in each other or {MOST:,} entries: no weights are like it"
+            )
         if isinstance(node, Mapping):
             if strange := [key for key in node if not isinstance(key, str | int)]:
-                raise InputError(f"{quote(name)} has a key that is {_kind(strange[0])}; names are text or whole numbers")
+                raise InputError(
+                    f"{quote(name)} has a key that is {_kind(strange[0])}; names are text or whole numbers"
+                )
             join = f"{name}/" if name else ""
             rest.extend((f"{join}{key}", value, depth + 1) for key, value in reversed(node.items()))
         elif node is not None:

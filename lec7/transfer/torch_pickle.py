@@ -92,7 +92,9 @@ def _tensor(storage, offset, shape, strides, grad=False, hooks=None, metadata=No
     shape, strides = _numbers(shape, "a tensor's shape"), _numbers(strides, "a tensor's strides")
     _numbers((offset,), "a tensor's offset")
     if not isinstance(storage, Storage) or len(shape) != len(strides):
-        raise InputError(f"a tensor of shape {shape[:9]} and strides {strides[:9]} in {type(storage).__name__} can't be")
+        raise InputError(
+            f"a tensor of shape {shape[:9]} and strides {strides[:9]} in {type(storage).__name__} can't be"
+        )
     if len(shape) > 64:
         raise InputError(f"a tensor has {len(shape)} axes; NumPy has 64 at most")
     flags = metadata or {}
@@ -165,7 +167,12 @@ def read_pickle(code: Any) -> Pickle:
             machine.do(opcode.name, argument)
         except InputError:
             raise
-        except (IndexError, KeyError, TypeError, ValueError) as error:  # An empty stack, an unknown memo, a wrong argument.
+        except (
+            IndexError,
+            KeyError,
+            TypeError,
+            ValueError,
+        ) as error:  # An empty stack, an unknown memo, a wrong argument.
             raise InputError(f"its pickle is damaged: {opcode.name} can't be done ({error})") from error
     if len(machine.stack) != 1:
         raise InputError(f"its pickle is damaged: it ends with {len(machine.stack)} values, not one")
