@@ -10,24 +10,56 @@ from lec7.models.convolution import patches_convolution
 NUMBERS = ("NHWC", "HWIO", "NHWC")
 
 
+def assert_xlas(x, k, strides, padding, groups=1):
+    """Outputs and both gradients are those of XLA's convolution."""
+
+    def mine(x, k):
+        return patches_convolution(x, k, strides, padding, feature_group_count=groups)
+
+    def xla(x, k):
+        return lax.conv_general_dilated(x, k, strides, padding, dimension_numbers=NUMBERS, feature_group_count=groups)
+
+    @jax.jit
+    def outputs_and_gradients(x, k):
+        found = []
+        for f in (mine, xla):
+            y, pull = jax.vjp(f, x, k)
+            found.append((y, *pull(jnp.sin(jnp.arange(y.size, dtype=y.dtype)).reshape(y.shape))))
+        return found
+
+    for new, old in zip(*outputs_and_gradients(x, k), strict=True):
+        np.testing.assert_allclose(new, old, rtol=1e-12, atol=1e-12)
+
+
+def normal(*shapes):
+    rng = np.random.default_rng(0)
+    return [jnp.asarray(rng.normal(size=shape)) for shape in shapes]
+
+
 @pytest.mark.parametrize("padding", ["SAME", "VALID", ((2, 1), (0, 3))])
 @pytest.mark.parametrize("strides", [(1, 1), (2, 2), (3, 1)])
 @pytest.mark.parametrize("kernel", [(3, 3), (1, 1), (2, 5)])
 def test_patches_agree_with_xla_forwards_and_backwards(x64, padding, strides, kernel):
-    rng = np.random.default_rng(0)
-    x, k = jnp.asarray(rng.normal(size=(2, 9, 8, 3))), jnp.asarray(rng.normal(size=(*kernel, 3, 4)))
+    assert_xlas(*normal((2, 9, 8, 3), (*kernel, 3, 4)), strides, padding)
 
-    def mine(x, k):
-        return patches_convolution(x, k, strides, padding)
 
-    def xla(x, k):
-        return lax.conv_general_dilated(x, k, strides, padding, dimension_numbers=NUMBERS)
+@pytest.mark.parametrize("kernel", [(4, 4), (2, 3), (5, 1)])
+def test_patches_side_by_side_agree_with_xla_forwards_and_backwards(x64, kernel):
+    """Strides are the kernel's size, as in a transformer; what is left over at the far edges is seen by none."""
+    assert_xlas(*normal((2, 9, 8, 3), (*kernel, 3, 4)), kernel, "VALID")
 
-    np.testing.assert_allclose(mine(x, k), xla(x, k), rtol=1e-12, atol=1e-12)
-    weigh = jnp.asarray(rng.normal(size=xla(x, k).shape))
-    for argument in (0, 1):
-        grads = [jax.grad(lambda x, k, f=f: jnp.sum(f(x, k) * weigh), argument)(x, k) for f in (mine, xla)]
-        np.testing.assert_allclose(*grads, rtol=1e-12, atol=1e-12)
+
+@pytest.mark.parametrize("padding", ["SAME", "VALID", ((2, 1), (0, 3))])
+@pytest.mark.parametrize("strides", [(1, 1), (2, 2), (3, 1)])
+@pytest.mark.parametrize("kernel", [(3, 3), (1, 1), (2, 5)])
+def test_depthwise_convolution_agrees_with_xla_forwards_and_backwards(x64, padding, strides, kernel):
+    assert_xlas(*normal((2, 9, 8, 3), (*kernel, 1, 3)), strides, padding, groups=3)
+
+
+def test_depthwise_convolution_is_not_handed_to_xla():
+    x, k = normal((1, 8, 8, 4), (3, 3, 1, 4))
+    program = jax.make_jaxpr(lambda x, k: patches_convolution(x, k, (1, 1), "SAME", feature_group_count=4))(x, k)
+    assert "conv_general_dilated" not in str(program)
 
 
 @pytest.mark.parametrize("options", [{"rhs_dilation": (2, 2)}, {"feature_group_count": 3}])
@@ -51,3 +83,11 @@ def test_max_pool_is_a_window_reduction(size, shape):
     x = jnp.asarray(np.random.default_rng(0).normal(size=shape))
     window = (1, size, size, 1)
     np.testing.assert_array_equal(max_pool(x, size), lax.reduce_window(x, -jnp.inf, lax.max, window, window, "VALID"))
+
+
+@pytest.mark.parametrize(("size", "stride", "padding"), [(3, 2, 1), (3, 1, 1), (2, 3, 0), (3, 2, 0)])
+def test_max_pool_over_windows_that_overlap_or_leave_gaps_is_a_window_reduction(size, stride, padding):
+    x = -1 - jnp.abs(jnp.asarray(np.random.default_rng(0).normal(size=(2, 9, 8, 3))))  # zeros of padding would show
+    edges = ((0, 0), (padding, padding), (padding, padding), (0, 0))
+    expected = lax.reduce_window(x, -jnp.inf, lax.max, (1, size, size, 1), (1, stride, stride, 1), edges)
+    np.testing.assert_array_equal(max_pool(x, size, stride=stride, padding=padding), expected)

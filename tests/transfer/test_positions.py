@@ -1,3 +1,4 @@
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -5,6 +6,7 @@ from random_weights import DATA, weight
 
 from lec7 import models
 from lec7.errors import InputError
+from lec7.models.vit import vit
 from lec7.transfer import resize_position_embedding
 
 GOLDENS = np.load(DATA / "timm.npz")
@@ -46,13 +48,13 @@ def test_what_are_no_positions_is_refused(params, grid, at, message):
 
 
 def test_a_transformer_takes_images_of_another_size_with_positions_of_their_grid(key):
-    from lec7.models.vit import vit
-
     model = models.from_nnx(lambda rngs: vit(16, 2, 3, size=32, rngs=rngs))
-    small, large = jnp.zeros((1, 32, 32, 3)), jnp.zeros((2, 48, 32, 3))
-    variables = model.init(key, small)
+    variables, large = jax.jit(model.init)(key, None), jnp.zeros((2, 48, 32, 3))
+
+    def logits(variables):
+        return jax.eval_shape(lambda: model.apply(variables, large, train=False)[0])
+
     with pytest.raises(InputError, match="the images are 48 x 32 pixels, expected 4 patches of 16 x 16; resize"):
-        model.apply(variables, large, train=False)
-    variables = variables._replace(params=resize_position_embedding(variables.params, (3, 2)))
-    logits, _ = model.apply(variables, large, train=False)
-    assert logits.shape == (2, 3)
+        logits(variables)
+    resized = resize_position_embedding(variables.params, (3, 2))
+    assert logits(variables._replace(params=resized)).shape == (2, 3)
