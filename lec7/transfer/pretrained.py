@@ -1,9 +1,9 @@
 """A pretrained network by name: model, weights and what its images have to be, in one piece."""
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -45,9 +45,7 @@ class Pretrained:
         return f"Pretrained({self.name}: {self.report.summary})"
 
 
-def pretrained(
-    name: str, weights: str | os.PathLike[str] | Mapping[str, ArrayLike] | None = None, **options: Any
-) -> Pretrained:
+def pretrained(name: str, weights: str | Path | Mapping[str, ArrayLike] | None = None, **options: Any) -> Pretrained:
     """The network of a family with its weights, all of which must arrive.
 
     Args:
