@@ -10,7 +10,6 @@ import numpy as np
 from lec7.errors import InputError
 from lec7.transfer import torch_file
 from lec7.transfer.archives import open_archive
-from lec7.transfer.limits import check_size
 from lec7.transfer.names import choose, quote
 
 
@@ -67,7 +66,7 @@ def _read_safetensors(path: Path, item: str | None) -> dict[str, np.ndarray]:
 
     with safe_open(path, framework="numpy") as file:
         for name in file.keys():  # noqa: SIM118 -- it is no dict
-            if (dtype := file.get_slice(name).get_dtype()).startswith(("F4", "F6", "F8")):
+            if (dtype := file.get_slice(name).get_dtype()).startswith(("F4", "F6_", "F8")):
                 raise InputError(
                     f"the tensor {quote(name)} is {dtype}, which safetensors can't give to NumPy: convert it"
                 )
@@ -119,7 +118,7 @@ def _claimed(file: IO[bytes], member: zipfile.ZipInfo) -> int:
     shape, _, dtype = read[version](file)
     if dtype.hasobject:
         raise InputError(
-            f"its array {quote(member.filename)} has Python objects in it, which could run anything as they are loaded: "
+            f"its array {quote(member.filename)} has Python objects in it, and loading these could run anything: "
             "save arrays of numbers"
         )
     if dtype.kind not in "fiubc":

@@ -14,8 +14,8 @@ _ADDRESS = re.compile(r"(?P<repository>[^/@:]+/[^/@:]+)(@(?P<revision>[^:]+))?(:
 def fetch(address: str) -> Path:
     """A file of the hub in the cache of `huggingface_hub`, fetched where it is not in there yet.
 
-    What is cached needs no network and is not asked for again: of a branch that is what it was when it was first fetched.
-    A revision should be a commit hash, so that the same address means the same weights everywhere and forever.
+    What is cached needs no network and is not asked for again, be it of a branch that has moved on since. A revision
+    should be a commit hash, so that the same address means the same weights everywhere and forever.
 
     Args:
         address: `owner/name[@revision][:filename]`.
@@ -48,7 +48,7 @@ def fetch(address: str) -> Path:
                 reason = error
             except Exception as error:  # HTTP, names that the hub refuses, disks that are full.
                 raise InputError(_said(address, names, error)) from error
-    assert reason is not None
+    assert reason is not None  # Each name was asked for.
     raise InputError(_said(address, names, reason)) from reason
 
 

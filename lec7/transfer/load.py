@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from lec7.errors import InputError
-from lec7.transfer.formats import recognise
+from lec7.transfer.formats import Format, recognise
 from lec7.transfer.orbax_folder import read_orbax
 from lec7.transfer.sources import locate
 
@@ -19,9 +19,9 @@ def load(source: str | Path, *, item: str | None = None) -> dict[str, np.ndarray
 
     Args:
         source: a path; `"package:NAME/path/inside"`, a file in an installed package; or
-            `"hf:owner/name@revision:filename"`, a file of the Hugging Face hub (extra `hub`), of which the file defaults
-            to `model.safetensors` or `pytorch_model.bin`. A revision should be a commit hash: then the same address gives
-            the same weights tomorrow.
+            `"hf:owner/name@revision:filename"`, a file of the Hugging Face hub (extra `hub`), by default its
+            `model.safetensors` or `pytorch_model.bin`. A revision should be a commit hash: then the same address
+            gives the same weights tomorrow.
         item: the part of the file that is wanted, by its name: `"state_dict"`, `"params"`,
             `"state/params"` of a checkpoint of lec7. Names go on behind it.
 
@@ -42,11 +42,13 @@ def load(source: str | Path, *, item: str | None = None) -> dict[str, np.ndarray
     array([0., 0., 0.])
     """
     path = locate(source)
-    what = f"{path}, {(known := recognise(path)).name}," if path.is_file() else f"{path}, an Orbax checkpoint,"
-    read = known.read if path.is_file() else read_orbax
+    known = recognise(path) if path.is_file() else Format("an Orbax checkpoint", read_orbax)
+    what = f"{path}, {known.name},"
     try:
-        return read(path, item)
+        return known.read(path, item)
     except InputError as error:
         raise InputError(f"{what} can't be loaded: {error}") from error
     except Exception as error:  # What libraries raise for damaged files may be anything.
-        raise InputError(f"{what} is damaged or cut off, fetch it again: {type(error).__name__}: {error}") from error
+        raise InputError(
+            f"{what} is damaged or cut off, fetch it again: {type(error).__name__}: {str(error)[:300]}"
+        ) from error

@@ -1,5 +1,6 @@
 """Orbax checkpoints: the folder of one item, or a folder of items as runs of lec7 have them."""
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -7,9 +8,10 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
+from lec7 import tree
 from lec7.errors import InputError, nearest
 from lec7.transfer.limits import check_size
-from lec7.transfer.names import choose, flatten, is_array
+from lec7.transfer.names import choose, is_array
 
 _TREE = "_METADATA"
 
@@ -27,18 +29,17 @@ def read_orbax(folder: Path, item: str | None) -> dict[str, np.ndarray]:
     if not (folder / _TREE).is_file():
         folder, item = _item(folder, item)
     handler = ocp.PyTreeCheckpointHandler()
-    described: Any = handler.metadata(folder).tree
-    leaves = flatten(described)
-    size = sum(
-        int(np.prod(leaf.shape, dtype=object)) * leaf.dtype.itemsize for leaf in leaves.values() if is_array(leaf)
-    )
+    place: Any = folder  # Orbax says that it wants another library's Path, and takes Python's.
+    described: Any = handler.metadata(place).tree
+    leaves = [leaf for leaf in jax.tree.leaves(described) if is_array(leaf)]
+    size = sum(math.prod(leaf.shape) * np.dtype(leaf.dtype).itemsize for leaf in leaves)
     check_size(size, sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()), folder)
     # Without a type, Orbax looks for the devices that the arrays were on.
     types = jax.tree.map(lambda leaf: ocp.RestoreArgs(restore_type=np.ndarray if is_array(leaf) else None), described)
-    tree = handler.restore(folder, args=ocp.args.PyTreeRestore(restore_args=types))
-    if tree.keys() == {"arrays", "checksum"}:  # train.Checkpoints keeps a checksum beside them.
-        tree = tree["arrays"]
-    return {name: np.asarray(array) for name, array in choose(tree, item).items()}
+    restored = handler.restore(place, args=ocp.args.PyTreeRestore(restore_args=types))
+    if isinstance(restored, dict) and restored.keys() == {"arrays", "checksum"}:
+        restored = restored["arrays"]  # train.Checkpoints keeps a checksum beside them.
+    return {name: np.asarray(array) for name, array in choose(tree.named(restored), item).items()}
 
 
 def _item(folder: Path, item: str | None) -> tuple[Path, str | None]:

@@ -48,8 +48,10 @@ def _in_package(address: str) -> Path:
 
 
 def _existing(path: Path) -> Path:
-    if path.exists():
+    if path.is_file() or path.is_dir():
         return path
+    if path.exists():
+        raise InputError(f"{path} is neither a file nor a folder")
     folder = next(parent for parent in path.absolute().parents if parent.is_dir())
     if folder != path.absolute().parent:
         missing = path.absolute().relative_to(folder).parts[0]

@@ -62,8 +62,8 @@ def read_legacy(path: Path, item: str | None) -> dict[str, np.ndarray]:
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as code:
         if (first := read_pickle(code).value) != MAGIC:
             raise InputError(f"it is a pickle of {type(first).__name__}, and not a file that torch.save made")
-        if (version := read_pickle(code).value) != PROTOCOL:
-            raise InputError(f"its version of PyTorch's format is {quote(version)}; known is {PROTOCOL}")
+        if read_pickle(code).value != PROTOCOL:
+            raise InputError(f"it has another version of PyTorch's format than {PROTOCOL}, the one that there was")
         machine = read_pickle(code).value
         if not isinstance(machine, dict) or machine.get("little_endian") is not True:
             raise InputError("it was saved on a big-endian machine: load it by PyTorch and save it on this one")
@@ -95,7 +95,7 @@ def read_legacy(path: Path, item: str | None) -> dict[str, np.ndarray]:
 
 
 def _arrays(pickle: Pickle, item: str | None, read: Callable[[Storage], bytes], weight: int) -> dict[str, np.ndarray]:
-    """The chosen tensors as arrays of their own, whatever they share in the file; one storage is in memory at a time."""
+    """The chosen tensors as arrays of their own, whatever they share in the file; one storage is read at a time."""
     if isinstance(pickle.value, Tensor):
         raise InputError("it is one tensor, which has no name: save a dict of tensors")
     if not isinstance(pickle.value, dict):

@@ -1,8 +1,8 @@
 """PyTorch's pickles, read and not run: tensors as descriptions, by a machine that knows nothing else.
 
-Python's unpickler calls what a file names, and even one with an allow-list sets attributes, hashes what it is given and
-makes room for as many memos as a number claims. Here `pickletools` reads the opcodes (and runs none), and what each does
-to the stack is written below: the few that a state dict needs, on values that can do nothing.
+Python's unpickler calls what a file names. Even with an allow-list it sets attributes, hashes whatever it is given and
+makes room for as many memos as a number claims. Here `pickletools` reads the opcodes (and runs none), and what each
+does to the stack is written below: the few that a state dict needs, on values that can do nothing.
 """
 
 import math
@@ -81,7 +81,7 @@ _DTYPES = {
 
 
 def _ordered_dict(pairs: Any = ()) -> dict[str | int, Any]:
-    return dict((_key(name), value) for name, value in pairs)
+    return {_key(name): value for name, value in pairs}
 
 
 def _size(lengths: Any) -> tuple[int, ...]:
@@ -285,8 +285,8 @@ def _numbers(values: Any, what: str) -> tuple[int, ...]:
 
 
 _VALUES = frozenset(
-    "BININT BININT1 BININT2 LONG1 LONG4 BINFLOAT BINUNICODE SHORT_BINUNICODE BINUNICODE8 BINSTRING SHORT_BINSTRING "
-    "BINBYTES SHORT_BINBYTES".split()
+    {"BININT", "BININT1", "BININT2", "LONG1", "LONG4", "BINFLOAT", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8"}
+    | {"BINSTRING", "SHORT_BINSTRING", "BINBYTES", "SHORT_BINBYTES"}
 )
 _CONSTANTS: dict[str, Callable[[], Any]] = {
     "NONE": lambda: None,
