@@ -29,11 +29,7 @@ def every_stage(family, loaded, images):
     model = models.from_nnx(build)
     like = jax.eval_shape(model.init, jax.random.key(0), images)
     variables, report = graft(like, loaded, FAMILIES[family].rules)
-<<<<<<< HEAD
-    assert not (report.missing + report.unexpected + report.mismatched)
-=======
     assert (report.missing, report.unexpected, report.mismatched) == ((), (), ())
->>>>>>> fam
 
     @jax.jit
     def features(variables, images):
