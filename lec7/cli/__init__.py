@@ -8,6 +8,8 @@ from lec7.errors import InputError, nearest
 
 COMMANDS = {
     "run": "train an experiment, or go on with a run",
+    "transfer": "fine-tune a pretrained network on images of your own",
+    "predict": "tell what a fine-tuned network sees in images",
     "eval": "evaluate a run's checkpoint on its test examples",
     "runs": "list runs with their results",
     "doctor": "tell versions, devices, optional parts and what is missing for them",

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import shlex
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import tyro
 
@@ -72,11 +73,18 @@ def main(arguments: list[str]) -> int:
 
 def _start(path: Path, arguments: list[str]) -> int:
     from lec7 import experiment
-    from lec7.experiment.folder import describe
-    from lec7.train.checkpoints import size
 
     file = experiment.load(path)
     options, hp = _read(file, arguments)
+    return begin(file, options, hp)[0]
+
+
+def begin(file, options: Options, hp, more: Mapping[str, Any] | None = None):
+    """Makes the folder of a new run, with `more` in its configuration, and trains; the exit code, and the folder."""
+    from lec7 import experiment
+    from lec7.experiment.folder import describe
+    from lec7.train.checkpoints import size
+
     many = Many(options.members, options.chunk)
     built = build(file, hp, many)
     # The latest two checkpoints, the best one and one being written; and room for the logs.
@@ -84,8 +92,8 @@ def _start(path: Path, arguments: list[str]) -> int:
 
     needed = 4 * size(jax.eval_shape(built.init)) + 20_000_000
     folder = experiment.RunFolder.create(options.workdir, options.name, path.stem, options.overwrite, needed)
-    folder.write("config.json", describe(file, hp) | many._asdict())
-    return _run(built, folder)
+    folder.write("config.json", describe(file, hp) | many._asdict() | dict(more or {}))
+    return _run(built, folder), folder
 
 
 def _resume(path: Path, averages: bool) -> int:

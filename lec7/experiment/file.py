@@ -47,17 +47,22 @@ class ExperimentFile:
         Raises:
             InputError: `build` gives no `Experiment`.
         """
-        floats = {
-            field.name: np.float32(value)
-            for field in dataclasses.fields(hp)
-            if isinstance(value := getattr(hp, field.name), float)
-        }
-        experiment = self.build(dataclasses.replace(hp, **floats))
+        experiment = self.build(as_float32(hp))
         if not isinstance(experiment, Experiment):
             raise InputError(
                 f"build in {self.path} gave a {type(experiment).__name__}, expected a lec7.experiment.Experiment"
             )
         return experiment
+
+
+def as_float32(hp: Any) -> Any:
+    """Hyperparameters as `build` gets them: floats are float32 numbers."""
+    floats = {
+        field.name: np.float32(value)
+        for field in dataclasses.fields(hp)
+        if isinstance(value := getattr(hp, field.name), float)
+    }
+    return dataclasses.replace(hp, **floats)
 
 
 def load(path: Path) -> ExperimentFile:

@@ -2,5 +2,6 @@
 
 from lec7.report.curves import curves
 from lec7.report.learning_rates import learning_rates
+from lec7.report.transfer import Judged, transfer
 
-__all__ = ["curves", "learning_rates"]
+__all__ = ["Judged", "curves", "learning_rates", "transfer"]

@@ -1,0 +1,118 @@
+"""`lec7 transfer`: from a folder of labelled images to a fine-tuned network, its evaluation and a report."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from lec7.cli import run
+from lec7.cli.options import read
+from lec7.errors import InputError
+
+
+@dataclass(frozen=True)
+class Options:
+    """Where the run goes."""
+
+    workdir: Path = Path("runs")
+    """Folder of the runs."""
+    name: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
+    """The run's name; by default the data's name and a number."""
+    overwrite: bool = False
+    """Replace a run of this name."""
+
+
+def main(arguments: list[str]) -> int:
+    """Fine-tunes, evaluates and reports; the exit code tells how it ended."""
+    from lec7 import experiment
+    from lec7.experiment.file import as_float32
+
+    file = experiment.load(Path(__file__).with_name("fine_tune.py"))
+    fine_tune = sys.modules[file.build.__module__]
+    both = dataclasses.make_dataclass("Both", [("run", Options), ("hyperparameter", file.hyperparameters)])
+    given = read(both, [_SIDES.get(word, word) for word in arguments], "transfer", fine_tune.__doc__)
+    options, hp = given.run, given.hyperparameter
+    if Path(hp.data).is_dir() and hp.data:
+        hp = dataclasses.replace(hp, data=str(Path(hp.data).resolve()))
+    if hp.weights and Path(hp.weights).exists():
+        hp = dataclasses.replace(hp, weights=str(Path(hp.weights).resolve()))
+
+    task = fine_tune.prepare(as_float32(hp))
+    images = task.images
+    print(f"{len(images.train)} images to train on and {len(images.test)} to test with, {len(images.classes)} classes")
+    for note in images.notes:
+        print(note)
+    print(f"\n{task.plan}\n\nThe linear classifier, on {task.plan.at}, chosen on a fifth of the examples:")
+    print(f"{task.probe.linear}\n", flush=True)
+
+    name = options.name or None
+    settings = run.Options(options.workdir, name, options.overwrite)
+    code, folder = run.begin(file, settings, hp, {"classes": list(images.classes), "at": task.plan.at})
+    if code == 0:
+        report(folder, file, hp, task)
+        print(f"report: {folder.path / 'report.md'}\npredict with: lec7 predict {folder.path} IMAGE")
+    return code
+
+
+_SIDES = {"--different": "--no-similar"}
+
+
+def report(folder, file, hp, task) -> None:
+    """Writes the report of a finished run, and prints the confusion matrix."""
+    import jax
+    import numpy as np
+
+    from lec7 import report
+    from lec7.cli.tables import show
+    from lec7.train.checkpoints import Checkpoints
+
+    built = file.make(hp)
+    with Checkpoints(folder.checkpoints_path) as checkpoints:
+        state = checkpoints.restore(jax.eval_shape(built.init)).state
+    logits = _outputs(built, state)
+    judged = report.Judged(
+        np.asarray(jax.nn.softmax(logits)), np.asarray(built.test.arrays["label"]), task.images.classes
+    )
+    matrix = judged.confusion
+    if len(judged.classes) <= MOST_CLASSES:
+        rows = (
+            [name, *map(str, row), f"{row[i] / max(row.sum(), 1):.1%}"]
+            for i, (name, row) in enumerate(zip(judged.classes, matrix, strict=True))
+        )
+        show(
+            "confusion matrix: rows are true classes, columns what was said",
+            ("", *(f"{name}#" for name in judged.classes), "right#"),
+            rows,
+        )
+    report.transfer(folder, judged, np.asarray(task.images.test.arrays["image"]), str(task.plan))
+
+
+MOST_CLASSES = 20
+"""Of a matrix that is printed; the picture has all."""
+
+
+def _outputs(experiment, state):
+    """The logits of all test examples."""
+    import jax
+    import numpy as np
+
+    apply = jax.jit(
+        lambda variables, batch: experiment.model.apply(variables, experiment.inputs(batch), train=False)[0]
+    )
+    source, size = experiment.test, min(32, len(experiment.test))
+    rows = []
+    for start in range(0, len(source), size):
+        places = np.minimum(np.arange(start, start + size), len(source) - 1)
+        rows.append(np.asarray(apply(state.variables, source[places]))[: len(source) - start])
+    return np.concatenate(rows)
+
+
+def check_run(config) -> None:
+    """Refuses a run that is none of `lec7 transfer`."""
+    if "classes" not in config:
+        raise InputError(f"{config['experiment']} is no fine-tuned network; predictions need a run of lec7 transfer")
