@@ -76,11 +76,15 @@ def _start(path: Path, arguments: list[str]) -> int:
 
     file = experiment.load(path)
     options, hp = _read(file, arguments)
-    return begin(file, options, hp)[0]
+    return begin(file, options, hp, path.stem)[0]
 
 
-def begin(file, options: Options, hp, more: Mapping[str, Any] | None = None):
-    """Makes the folder of a new run, with `more` in its configuration, and trains; the exit code, and the folder."""
+def begin(file, options: Options, hp, stem: str, more: Mapping[str, Any] | None = None):
+    """Trains in the folder of a new run, called `stem` and a number, with `more` in its configuration.
+
+    Returns:
+        The exit code, and the folder.
+    """
     from lec7 import experiment
     from lec7.experiment.folder import describe
     from lec7.train.checkpoints import size
@@ -91,7 +95,7 @@ def begin(file, options: Options, hp, more: Mapping[str, Any] | None = None):
     import jax
 
     needed = 4 * size(jax.eval_shape(built.init)) + 20_000_000
-    folder = experiment.RunFolder.create(options.workdir, options.name, path.stem, options.overwrite, needed)
+    folder = experiment.RunFolder.create(options.workdir, options.name, stem, options.overwrite, needed)
     folder.write("config.json", describe(file, hp) | many._asdict() | dict(more or {}))
     return _run(built, folder), folder
 

@@ -35,7 +35,7 @@ def main(arguments: list[str]) -> int:
     file = experiment.load(Path(__file__).with_name("fine_tune.py"))
     fine_tune = sys.modules[file.build.__module__]
     both = dataclasses.make_dataclass("Both", [("run", Options), ("hyperparameter", file.hyperparameters)])
-    given = read(both, [_SIDES.get(word, word) for word in arguments], "transfer", fine_tune.__doc__)
+    given = read(both, [_SIDES.get(word, word) for word in arguments], "transfer", fine_tune.__doc__ or "")
     options, hp = given.run, given.hyperparameter
     if Path(hp.data).is_dir() and hp.data:
         hp = dataclasses.replace(hp, data=str(Path(hp.data).resolve()))
@@ -50,9 +50,9 @@ def main(arguments: list[str]) -> int:
     print(f"\n{task.plan}\n\nThe linear classifier, on {task.plan.at}, chosen on a fifth of the examples:")
     print(f"{task.probe.linear}\n", flush=True)
 
-    name = options.name or None
-    settings = run.Options(options.workdir, name, options.overwrite)
-    code, folder = run.begin(file, settings, hp, {"classes": list(images.classes), "at": task.plan.at})
+    settings = run.Options(options.workdir, options.name, options.overwrite)
+    more = {"classes": list(images.classes), "at": task.plan.at}
+    code, folder = run.begin(file, settings, hp, Path(hp.data).name, more)
     if code == 0:
         report(folder, file, hp, task)
         print(f"report: {folder.path / 'report.md'}\npredict with: lec7 predict {folder.path} IMAGE")
@@ -78,16 +78,15 @@ def report(folder, file, hp, task) -> None:
     judged = report.Judged(
         np.asarray(jax.nn.softmax(logits)), np.asarray(built.test.arrays["label"]), task.images.classes
     )
-    matrix = judged.confusion
     if len(judged.classes) <= MOST_CLASSES:
-        rows = (
-            [name, *map(str, row), f"{row[i] / max(row.sum(), 1):.1%}"]
-            for i, (name, row) in enumerate(zip(judged.classes, matrix, strict=True))
-        )
+        right = judged.confusion.diagonal() / judged.confusion.sum(1).clip(1)
         show(
             "confusion matrix: rows are true classes, columns what was said",
             ("", *(f"{name}#" for name in judged.classes), "right#"),
-            rows,
+            (
+                (name, *map(str, row), f"{share:.1%}")
+                for name, row, share in zip(judged.classes, judged.confusion, right, strict=True)
+            ),
         )
     report.transfer(folder, judged, np.asarray(task.images.test.arrays["image"]), str(task.plan))
 

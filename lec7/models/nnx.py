@@ -34,15 +34,24 @@ def from_nnx(build: Callable[[nnx.Rngs], nnx.Module]) -> Model:
     (8, 10)
     """
     filters = (nnx.Param, Hyperparameter, nnx.RngState, ...)
-    abstract = nnx.eval_shape(lambda: build(nnx.Rngs(0)))
-    abstract.train()
-    training, params_like, _, rngs_like, state_like = nnx.split(abstract, *filters)
-    abstract.eval()
-    testing, *_ = nnx.split(abstract, *filters)
-    abstract.set_attributes(deterministic=False, raise_if_not_found=False)
-    noisy, *_ = nnx.split(abstract, *filters)
-    # The hyperparameters' values; compiled, so that nothing of the module is computed beside them.
-    hyperparameters = jax.jit(lambda: nnx.state(build(nnx.Rngs(0)), Hyperparameter))()
+    traced: dict[str, Any] = {}
+
+    def look() -> Any:
+        """The hyperparameters' values; beside them, what the module is made of, in one trace."""
+        module = build(nnx.Rngs(0))
+        module.train()
+        traced["training"], params, hyperparameters, rngs, state = nnx.split(module, *filters)
+        traced["like"] = jax.eval_shape(lambda: (params, rngs, state))
+        module.eval()
+        traced["testing"], *_ = nnx.split(module, *filters)
+        module.set_attributes(deterministic=False, raise_if_not_found=False)
+        traced["noisy"], *_ = nnx.split(module, *filters)
+        return hyperparameters
+
+    # Compiled, so that nothing of the module is computed beside them.
+    hyperparameters = jax.jit(look)()
+    training, testing, noisy = traced["training"], traced["testing"], traced["noisy"]
+    params_like, rngs_like, state_like = traced["like"]
 
     def init(key, inputs):
         module = build(nnx.Rngs(key))

@@ -114,7 +114,9 @@ def _confusion(judged: Judged) -> Figure:
     axes.set_yticklabels(names)
     if len(names) <= 25:
         for i, j in np.argwhere(counts):
-            axes.text(j, i, counts[i, j], ha="center", va="center", color="black" if share[i, j] > 0.6 else "white")
+            axes.text(
+                j, i, str(counts[i, j]), ha="center", va="center", color="black" if share[i, j] > 0.6 else "white"
+            )
     return figure
 
 

@@ -5,7 +5,7 @@ from lec7.transfer.features import features
 from lec7.transfer.graft import GraftError, Mismatch, Moved, Report, Rule, graft
 from lec7.transfer.load import load
 from lec7.transfer.lora import lora, merge
-from lec7.transfer.plan import Part, Plan, plan
+from lec7.transfer.plan import FEW, Part, Plan, plan
 from lec7.transfer.positions import resize_position_embedding
 from lec7.transfer.pretrained import Pretrained, pretrained
 from lec7.transfer.probe import Linear, Probe, linear_probe, solve, with_head
@@ -13,6 +13,7 @@ from lec7.transfer.surgery import adapt_input, cut, freeze_statistics, replace_h
 
 __all__ = [
     "FAMILIES",
+    "FEW",
     "Family",
     "GraftError",
     "Linear",

@@ -5,6 +5,7 @@ import os
 import tempfile
 import warnings
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -64,26 +65,35 @@ def features(
     """
     if batch_size < 1:
         raise InputError(f"batch_size is {batch_size}, expected at least 1")
-    part = cut(model, at)
-
-    def program(variables: Variables, batch: Batch) -> jax.Array:
-        outputs, _ = part.apply(variables, inputs(batch), train=False)
-        return outputs if pool is None else pool(outputs)
-
-    size = min(batch_size, len(source))
+    program = _program(model, at, pool, inputs)
     if cache is None:
-        return _computed(program, variables, source, size)
-    file = Path(cache) / f"{_fingerprint(program, variables, source, size)}.npy"
+        return _computed(program, variables, source, batch_size)
+    file = Path(cache) / f"{_fingerprint(program, variables, source, batch_size)}.npy"
     kept = _read(file, len(source))
     if kept is None:
-        kept = _computed(program, variables, source, size)
+        kept = _computed(program, variables, source, batch_size)
         _write(file, kept)
     return kept
 
 
-def _computed(program: Callable[..., jax.Array], variables: Variables, source: data.Source, size: int) -> np.ndarray:
+@lru_cache(maxsize=8)
+def _program(
+    model: Model, at: str, pool: Pool | None, inputs: Callable[[Batch], Any]
+) -> Callable[[Variables, Batch], jax.Array]:
+    """One program for a stage, however many sources it sees."""
+    part = cut(model, at)
+
+    @jax.jit
+    def program(variables: Variables, batch: Batch) -> jax.Array:
+        outputs, _ = part.apply(variables, inputs(batch), train=False)
+        return outputs if pool is None else pool(outputs)
+
+    return program
+
+
+def _computed(run: Callable[..., jax.Array], variables: Variables, source: data.Source, size: int) -> np.ndarray:
     # The loop is Python's: a convolution inside of XLA's loops has one thread on a CPU.
-    run, length = jax.jit(program), len(source)
+    length = len(source)
     rows = []
     for start in range(0, length, size):
         # The last batch is filled up with copies of the last example.
@@ -92,14 +102,14 @@ def _computed(program: Callable[..., jax.Array], variables: Variables, source: d
     return np.concatenate(rows)
 
 
-def _fingerprint(program: Callable[..., jax.Array], variables: Variables, source: data.Source, size: int) -> str:
+def _fingerprint(program: Any, variables: Variables, source: data.Source, size: int) -> str:
     """The SHA-256 of all that the features hang on, in hexadecimal digits."""
-    batch = source[np.arange(size)]
-    jaxpr = jax.make_jaxpr(program)(variables, batch).jaxpr
+    traced = program.trace(variables, jax.eval_shape(lambda: source[np.zeros(size, int)]))
+    jaxpr = traced.jaxpr.jaxpr
     read = {id(var) for equation in jaxpr.eqns for var in equation.invars}
     used = [id(var) in read for var in jaxpr.invars]
     everything = source[np.arange(len(source))]
-    digest = hashlib.sha256(jax.jit(program).lower(variables, batch).as_text().encode())
+    digest = hashlib.sha256(traced.lower().as_text().encode())
     for array, counts in zip(jax.tree.leaves((variables, everything)), used, strict=True):
         if counts:
             values = np.asarray(array)

@@ -125,11 +125,19 @@ class Plan:
         return regularize.penalties(*terms) if terms else None
 
     def __str__(self) -> str:
-        width = max(len(part.stage) for part in self.parts)
-        lines = [f"{'stage':<{width}}  learning rate  from step"]
-        for part in self.parts:
-            told = f"{part.rate:<13.2g}  {part.begins}" if part.rate else "frozen"
-            lines.append(f"{part.stage:<{width}}  {told}")
+        rows = []
+        for still, group in itertools.groupby(self.parts, lambda part: part.rate == 0):
+            parts = list(group)
+            if still:
+                ends = dict.fromkeys((parts[0].stage, parts[-1].stage))
+                rows.append((" to ".join(ends), "frozen"))
+            else:
+                rows.extend((part.stage, f"{part.rate:<13.2g}  {part.begins}") for part in parts)
+        width = max(len(stage) for stage, _ in rows)
+        lines = [
+            f"{'stage':<{width}}  learning rate  from step",
+            *(f"{stage:<{width}}  {told}" for stage, told in rows),
+        ]
         return "\n".join((*self.why, "", *lines))
 
 
@@ -186,11 +194,9 @@ def plan(
     Different images: the classifier looks at blocks/1, because what lies above knows the images of the pretraining.
     Batch norms keep the statistics of the pretraining.
     <BLANKLINE>
-    stage     learning rate  from step
-    stem      frozen
-    blocks/0  frozen
-    blocks/1  frozen
-    head      0.001          0
+    stage             learning rate  from step
+    stem to blocks/1  frozen
+    head              0.001          0
     """
     check("examples_per_class", examples_per_class, POSITIVE, "how many there are to train on")
     check("learning_rate", learning_rate, POSITIVE, "that of the head")

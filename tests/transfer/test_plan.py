@@ -121,9 +121,9 @@ def test_it_says_why_and_what():
     text = str(transfer.plan(False, 500, LITE0, head_first=10))
     assert "Many examples: 500 per class, where 100 are many. From blocks/4 on" in text
     assert "Batch norms take the statistics of the new images." in text
-    assert "stem       frozen\n" in text
-    assert "neck       0.0001         10\n" in text
-    assert text.endswith("head       0.001          0")
+    assert "stem to blocks/3  frozen\n" in text
+    assert "neck              0.0001         10\n" in text
+    assert text.endswith("head              0.001          0")
 
 
 def test_a_plan_for_few_is_the_head_alone_in_a_step():
