@@ -16,7 +16,7 @@ import optax
 
 from lec7.errors import InputError, entry, short
 from lec7.ranges import FRACTION, NOT_NEGATIVE, array, check, number
-from lec7.typing import ArrayLike, Batch, DTypeLike, Metrics, Scalar, is_traced
+from lec7.typing import ArrayLike, Batch, Metrics, Scalar, is_traced
 
 Loss = Callable[[jax.Array, Batch], Metrics]
 
@@ -70,7 +70,8 @@ def smoothed_cross_entropy(rate: Scalar) -> Loss:
     def loss(logits: jax.Array, batch: Batch) -> Metrics:
         plain = cross_entropy(logits, batch)
         smooth = label_smoothing(_labels(batch), logits.shape[-1], rate).astype(plain["loss"].dtype)
-        return {"loss": _cross_entropy(logits, smooth), "nll": plain["loss"], "accuracy": plain["accuracy"]}
+        loss = _nan_of_none(_cross_entropy(logits, smooth), _labels(batch), logits.shape[-1])
+        return {"loss": loss, "nll": plain["loss"], "accuracy": plain["accuracy"]}
 
     return loss
 
@@ -99,7 +100,7 @@ def label_smoothing(labels: jax.Array, classes: int, rate: Scalar) -> jax.Array:
     labels = array("labels", labels)
     if _are_integers(labels, 1):
         check_labels(labels, classes)
-        labels = _one_hot(labels, classes)
+        labels = jax.nn.one_hot(labels, classes)
     elif not (jnp.issubdtype(labels.dtype, jnp.floating) and labels.ndim == 2 and labels.shape[1] == classes):
         raise InputError(
             f"labels are {labels.dtype} {list(labels.shape)}, expected integers [n], or floats [n, {classes}]"
@@ -172,12 +173,12 @@ def focal(gamma: Scalar = 2.0, alpha: Scalar | None = 0.25) -> Loss:
         whole = _are_integers(labels, 1) and logits.ndim == 2
         if whole:
             check_classes(labels, logits)
-        answers = _answers(logits, _one_hot(labels, logits.shape[-1]) if whole else labels)
+        answers = _answers(logits, jax.nn.one_hot(labels, logits.shape[-1]) if whole else labels)
         terms = optax.sigmoid_focal_loss(logits, answers, alpha=alpha, gamma=gamma).astype(logits.dtype)
-        return {
-            "loss": _summed(terms),
-            "accuracy": _accuracy(logits, labels) if whole else _right(logits, answers),
-        }
+        if whole:
+            loss = _nan_of_none(_summed(terms), labels, logits.shape[-1])
+            return {"loss": loss, "accuracy": _accuracy(logits, labels)}
+        return {"loss": _summed(terms), "accuracy": _right(logits, answers)}
 
     return loss
 
@@ -206,15 +207,16 @@ def hinge(scores: jax.Array, batch: Batch) -> Metrics:
     """
     scores, labels = array("scores", scores), _labels(batch)
     check_classes(labels, scores, soft=False)
-    right = _one_hot(labels, scores.shape[-1], scores.dtype)
+    right = jax.nn.one_hot(labels, scores.shape[-1], dtype=scores.dtype)
     margins = scores - jnp.sum(right * scores, axis=-1, keepdims=True) + 1
-    return {"loss": jnp.sum((1 - right) * jax.nn.relu(margins), axis=-1), "accuracy": _accuracy(scores, labels)}
+    loss = jnp.sum((1 - right) * jax.nn.relu(margins), axis=-1)
+    return {"loss": _nan_of_none(loss, labels, scores.shape[-1]), "accuracy": _accuracy(scores, labels)}
 
 
 def _cross_entropy(logits: jax.Array, labels: jax.Array) -> jax.Array:
     """Of labels that are classes or parts of each."""
     if jnp.issubdtype(labels.dtype, jnp.integer):
-        return _softmax_cross_entropy(logits, labels)
+        return _nan_of_none(_softmax_cross_entropy(logits, labels), labels, logits.shape[-1])
     return optax.softmax_cross_entropy(logits, labels.astype(logits.dtype))
 
 
@@ -226,14 +228,13 @@ def _softmax_cross_entropy(logits: jax.Array, labels: jax.Array) -> jax.Array:
     many runs than in that of one; so a sweep's lanes would not be the single runs, bit for bit. For the same reason
     the softmax is no quotient: with the exponential last, no product is left that a sum after it may swallow.
     """
-    loss = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
-    return jnp.where(_are_classes(labels, logits.shape[-1]), loss, jnp.nan)
+    return optax.softmax_cross_entropy_with_integer_labels(logits, labels)
 
 
 @_softmax_cross_entropy.defjvp
 def _(primals, tangents):
     logits, labels = primals
-    error = jnp.exp(jax.nn.log_softmax(logits)) - _one_hot(labels, logits.shape[-1], logits.dtype)
+    error = jnp.exp(jax.nn.log_softmax(logits)) - jax.nn.one_hot(labels, logits.shape[-1], dtype=logits.dtype)
     return _softmax_cross_entropy(logits, labels), jnp.sum(error * tangents[0], axis=-1)
 
 
@@ -309,13 +310,14 @@ def _labels(batch: Batch) -> jax.Array:
     return array("labels", entry(batch, "label"))
 
 
-def _are_classes(labels: jax.Array, classes: int) -> jax.Array:
-    return (labels >= 0) & (labels < classes)
+def _nan_of_none(values: jax.Array, labels: jax.Array, classes: int) -> jax.Array:
+    """Values for each example, and NaN where the label, if it is a whole number, is no class.
 
-
-def _one_hot(labels: jax.Array, classes: int, dtype: DTypeLike = float) -> jax.Array:
-    """1 for the label's class, 0 for others; NaN for all where it is none."""
-    return jnp.where(_are_classes(labels, classes)[..., None], jax.nn.one_hot(labels, classes, dtype=dtype), jnp.nan)
+    A sum, which leaves the gradient's program as it is: with a choice in it, a sweep's lanes would round otherwise.
+    """
+    if not jnp.issubdtype(labels.dtype, jnp.integer):
+        return values
+    return values + jnp.where((labels >= 0) & (labels < classes), 0, jnp.nan).astype(values.dtype)
 
 
 def _are_integers(labels: jax.Array, axes: int) -> bool:

@@ -160,14 +160,12 @@ def test_hinge_s_gradient_counts_violations(x64):
 @pytest.mark.parametrize("label", [5, -1])
 @pytest.mark.parametrize("name", ["cross_entropy", "smoothed", "focal of classes", "hinge"])
 def test_a_label_that_is_no_class_is_refused_and_in_jit_makes_the_loss_nan(name, label):
-    """The gradient as well, so that what skips steps that are not finite skips this one."""
+    """Which `optim.skip_nonfinite` skips; the gradient's program has no choice in it, for lanes to be single runs."""
     loss = {"focal of classes": losses.focal()}.get(name) or EVERY[name][0]
     batch = {"label": LABELS.at[1].set(label)}
     with pytest.raises(InputError, match="expected 0 to 4 for 5 classes; the first bad one is row 1"):
         loss(jnp.asarray(LOGITS), batch)
     np.testing.assert_array_equal(np.isnan(jax.jit(loss)(jnp.asarray(LOGITS), batch)["loss"]), np.arange(4) == 1)
-    grad = jax.jit(jax.grad(lambda x, batch: loss(x, batch)["loss"].sum()))(jnp.asarray(LOGITS), batch)
-    np.testing.assert_array_equal(np.isnan(grad).any(1), np.arange(4) == 1)
 
 
 def test_smoothed_labels_that_are_no_class_are_refused():

@@ -121,7 +121,8 @@ class Pipeline:
         counts = self._passes or self.normalize is not None
         if not counts or images.dtype == jnp.uint8 or is_traced(images) or not images.size:
             return
-        low, high = float(images.min()), float(images.max())
+        known = np.asarray(images)  # within a trace, JAX would trace the minimum of a constant
+        low, high = float(known.min()), float(known.max())
         if not -_ROUNDED <= low <= high <= 1 + _ROUNDED:
             raise InputError(
                 f"the images go from {low:.4g} to {high:.4g}, expected floats in [0, 1]; divide bytes by 255, and let "
