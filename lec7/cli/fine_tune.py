@@ -1,7 +1,7 @@
-"""The experiment of `lec7 transfer`: a pretrained network for new images, as the lecture's table plans it.
+"""Fine-tunes a pretrained network for new images, as the lecture's table plans it.
 
 What the plan freezes from the images on is computed once and kept; what is trained begins at the linear classifier
-that is solved for on top of it.
+that is solved for on top of it. This is the experiment file of `lec7 transfer`.
 """
 
 import os
@@ -36,8 +36,8 @@ class FineTuning:
     """The pretrained network."""
     weights: str = ""
     """Its weights: a file, package:NAME/PATH or hf:OWNER/NAME; by default those of the family."""
-    similar: bool = True
-    """The images are like photographs of things (--different: they are not)."""
+    different: bool = False
+    """The images are unlike photographs of things; --similar, the default, says that they are like them."""
     size: int = 0
     """Height and width of what the network sees, in pixels; 0 is what it was trained with."""
     at: str = ""
@@ -133,7 +133,7 @@ def prepare(hp: FineTuning) -> Task:
     preprocessing = preprocessing_of(hp)
     images = read(hp.data, preprocessing, float(hp.held_out), hp.seed)
     plan = transfer.plan(
-        hp.similar,
+        not hp.different,
         len(images.train) / len(images.classes),
         transfer.stages(pretrained.model),
         few=float(hp.few),

@@ -32,10 +32,12 @@ def main(arguments: list[str]) -> int:
     from lec7 import experiment
     from lec7.experiment.file import as_float32
 
+    if {"--similar", "--different"} <= set(arguments):
+        raise InputError("--similar and --different say the opposite of each other: give one of them")
     file = experiment.load(Path(__file__).with_name("fine_tune.py"))
     fine_tune = sys.modules[file.build.__module__]
     both = dataclasses.make_dataclass("Both", [("run", Options), ("hyperparameter", file.hyperparameters)])
-    given = read(both, [_SIDES.get(word, word) for word in arguments], "transfer", fine_tune.__doc__ or "")
+    given = read(both, [word for word in arguments if word != "--similar"], "transfer", fine_tune.__doc__ or "")
     options, hp = given.run, given.hyperparameter
     if Path(hp.data).is_dir() and hp.data:
         hp = dataclasses.replace(hp, data=str(Path(hp.data).resolve()))
@@ -57,9 +59,6 @@ def main(arguments: list[str]) -> int:
         report(folder, file, hp, task)
         print(f"report: {folder.path / 'report.md'}\npredict with: lec7 predict {folder.path} IMAGE")
     return code
-
-
-_SIDES = {"--different": "--no-similar"}
 
 
 def report(folder, file, hp, task) -> None:

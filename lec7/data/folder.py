@@ -129,8 +129,7 @@ def _read(path: Path, side: int) -> np.ndarray | str:
                 image = Image.fromarray((deep / (257 if deep.max() > 255 else 1)).clip(0, 255).astype(np.uint8))
             edge = min(image.size)
             left, top = (image.width - edge) // 2, (image.height - edge) // 2
-            box = (left, top, left + edge, top + edge)
-            square = image.convert("RGB").resize((side, side), Image.Resampling.BICUBIC, box)
-            return np.asarray(square)
+            square = image.crop((left, top, left + edge, top + edge)).convert("RGB")
+            return np.asarray(square.resize((side, side), Image.Resampling.BICUBIC))
     except Exception as error:  # Pillow's readers raise many kinds, all for what is in the file
         return f"{type(error).__name__}: {error}".splitlines()[0]

@@ -33,10 +33,13 @@ def curves(folder: RunFolder) -> Path:
             positive = positive and all(value > 0 for _, value in points)
             if points:
                 axes.plot(*zip(*points, strict=True), label=title, **style)
-        scale = "log" if name == "loss" and positive else "linear"
+        many = len(lines) > len(COLOURS)  # the groups of an optimizer, of which each has a rate
+        scale = "log" if (name == "loss" or many) and positive else "linear"
         axes.set(xlabel="step", ylabel=name.replace("_", " "), yscale=scale)
         axes.grid(alpha=0.3)
-        if len(lines) > 1:
+        if many:
+            axes.set_title(f"{len(lines)} groups", fontsize="small")
+        elif len(lines) > 1:
             axes.legend(fontsize="small")
     figure.suptitle(str(folder.path.name))
     target = folder.path / "curves.png"
