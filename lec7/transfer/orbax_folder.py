@@ -29,7 +29,7 @@ def read_orbax(folder: Path, item: str | None) -> dict[str, np.ndarray]:
     if not (folder / _TREE).is_file():
         folder, item = _item(folder, item)
     handler = ocp.PyTreeCheckpointHandler()
-    place: Any = folder  # Orbax says that it wants another library's Path, and takes Python's.
+    place: Any = folder.resolve()  # Orbax says that it wants another library's Path, and takes Python's, absolute.
     described: Any = handler.metadata(place).tree
     leaves = [leaf for leaf in jax.tree.leaves(described) if is_array(leaf)]
     size = sum(math.prod(leaf.shape) * np.dtype(leaf.dtype).itemsize for leaf in leaves)

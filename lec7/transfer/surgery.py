@@ -135,7 +135,7 @@ def shorten(
     if classes < 1:
         raise InputError(f"classes is {classes}, expected at least 1")
     below = cut(model, at)
-    pooled = jax.eval_shape(lambda x: pool(below.apply(variables, x, train=False)[0]), inputs)
+    pooled = jax.eval_shape(lambda arrays, x: pool(below.apply(arrays, x, train=False)[0]), variables, inputs)
 
     def edit(module: nnx.Module, rngs: nnx.Rngs) -> None:
         network = _network(module, at, "stem", "blocks/")
