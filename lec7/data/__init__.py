@@ -2,9 +2,11 @@
 
 from lec7.data.catalogue import digits, fashion_mnist, mnist5k
 from lec7.data.order import batch_indices, permute
+from lec7.data.photographs import PHOTOGRAPHS, photographs
 from lec7.data.source import ArraySource, Source, batch, split, take
 
 __all__ = [
+    "PHOTOGRAPHS",
     "ArraySource",
     "Source",
     "batch",
@@ -13,6 +15,7 @@ __all__ = [
     "fashion_mnist",
     "mnist5k",
     "permute",
+    "photographs",
     "split",
     "take",
 ]
