@@ -77,9 +77,8 @@ def pretrained(family: str) -> tuple[Mapping[str, Any], Callable[[], torch.nn.Mo
 def main(options: Options) -> None:
     """Prints a table in Markdown."""
     images = np.random.default_rng(0).normal(size=(options.batch, 224, 224, 3)).astype(np.float32)
-    print(
-        f"Batch {options.batch}, {torch.get_num_threads()} threads, JAX {jax.__version__}, PyTorch {torch.__version__}\n"
-    )
+    versions = f"JAX {jax.__version__}, PyTorch {torch.__version__}"
+    print(f"Batch {options.batch}, {torch.get_num_threads()} threads, {versions}\n")
     print("| network | lec7, images/s | PyTorch eager | lec7 / PyTorch | PyTorch, channels last | lec7 / that |")
     print("|---|---|---|---|---|---|")
     for family in TIMMS:
@@ -97,7 +96,8 @@ def main(options: Options) -> None:
 
         def against(other: list[float], mine: list[float] = rates[0]) -> str:
             ratios = sorted(a / b for a, b in zip(mine, other, strict=True))
-            return f"{statistics.median(other):.1f} | {statistics.median(ratios):.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f})"
+            ratio = f"{statistics.median(ratios):.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f})"
+            return f"{statistics.median(other):.1f} | {ratio}"
 
         print(
             f"| {family} | {statistics.median(rates[0]):.1f} | {against(rates[1])} | {against(rates[2])} |", flush=True

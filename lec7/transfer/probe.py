@@ -166,7 +166,7 @@ def solve(
     if held_out is None and len(rates) == 1:
         held_out = x, labels
     if held_out is None:
-        rows = _a_fifth(labels)
+        rows = data.stratified(labels, 0.2)
         best = solve(
             x[~rows], labels[~rows], classes, held_out=(x[rows], labels[rows]), rates=rates, max_steps=max_steps
         )
@@ -203,15 +203,3 @@ def _solved(x, labels, held_x, held_labels, rates, classes: int, max_steps: int)
         return metrics["loss"].mean(), metrics["accuracy"].mean()
 
     return kernels, biases, *jax.vmap(score)(kernels, biases)
-
-
-def _a_fifth(labels: np.ndarray) -> np.ndarray:
-    """Which examples are held out: a fifth of each class, and at least one."""
-    rows = np.zeros(len(labels), bool)
-    order = np.random.default_rng(0)
-    for label in np.unique(labels):
-        places = np.flatnonzero(labels == label)
-        if len(places) < 2:
-            raise InputError(f"class {label} has a single example, and none to hold out: give validation=, or one rate")
-        rows[order.permutation(places)[: max(1, len(places) // 5)]] = True
-    return rows

