@@ -9,7 +9,7 @@ from lec7.transfer.plan import Part, Plan, plan
 from lec7.transfer.positions import resize_position_embedding
 from lec7.transfer.pretrained import Pretrained, pretrained
 from lec7.transfer.probe import Linear, Probe, linear_probe, solve, with_head
-from lec7.transfer.surgery import adapt_input, cut, freeze_statistics, replace_head, rest, shorten, start_from
+from lec7.transfer.surgery import adapt_input, cut, freeze_statistics, replace_head, rest, shorten, stages, start_from
 
 __all__ = [
     "FAMILIES",
@@ -40,6 +40,7 @@ __all__ = [
     "rest",
     "shorten",
     "solve",
+    "stages",
     "start_from",
     "with_head",
 ]

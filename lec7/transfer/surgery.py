@@ -33,6 +33,24 @@ def start_from(model: Model, variables: Variables) -> Model:
     return model._replace(init=lambda key, inputs: variables)
 
 
+def stages(model: Model) -> tuple[str, ...]:
+    """The names of a network's parts, from images to logits, as `cut`, `rest` and `plan` take them.
+
+    Args:
+        model: of a `models.Network`.
+
+    Raises:
+        InputError: it is another one's.
+    """
+    found: list[tuple[str, ...]] = []
+
+    def edit(module: nnx.Module, rngs: nnx.Rngs) -> None:
+        found.append(_network(module, "head", "").stages)
+
+    _rebuilt(model, edit)
+    return found[0]
+
+
 def replace_head(
     model: Model, variables: Variables, classes: int, key: Key, *, std: float = 0.0, at: str = "head"
 ) -> tuple[Model, Variables]:
@@ -202,7 +220,7 @@ def freeze_statistics(model: Model, where: str = ".*") -> Model:
         where: a regular expression over whole names of modules, such as `"blocks/[0-9]/.*"`.
 
     Raises:
-        InputError: no batch norm matches.
+        InputError: there are batch norms, and none matches.
 
     >>> from lec7.models import MLP, from_nnx
     >>> mlp = freeze_statistics(from_nnx(lambda rngs: MLP(4, (8,), 3, rngs=rngs)))
@@ -218,8 +236,8 @@ def freeze_statistics(model: Model, where: str = ".*") -> Model:
     def edit(module: nnx.Module, rngs: nnx.Rngs) -> None:
         norms = {name: node for name, node in _modules(module).items() if isinstance(node, nnx.BatchNorm)}
         chosen = [node for name, node in norms.items() if re.fullmatch(where, name)]
-        if not chosen:
-            raise InputError(f"no batch norm matches {where!r}; there are {', '.join(norms) or 'none'}")
+        if norms and not chosen:
+            raise InputError(f"no batch norm matches {where!r}; there are {', '.join(norms)}")
         for norm in chosen:
             _wrap_call(norm, as_in_testing)
 
