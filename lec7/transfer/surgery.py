@@ -220,7 +220,7 @@ def freeze_statistics(model: Model, where: str = ".*") -> Model:
         where: a regular expression over whole names of modules, such as `"blocks/[0-9]/.*"`.
 
     Raises:
-        InputError: there are batch norms, and none matches.
+        InputError: no batch norm matches.
 
     >>> from lec7.models import MLP, from_nnx
     >>> mlp = freeze_statistics(from_nnx(lambda rngs: MLP(4, (8,), 3, rngs=rngs)))
@@ -236,8 +236,8 @@ def freeze_statistics(model: Model, where: str = ".*") -> Model:
     def edit(module: nnx.Module, rngs: nnx.Rngs) -> None:
         norms = {name: node for name, node in _modules(module).items() if isinstance(node, nnx.BatchNorm)}
         chosen = [node for name, node in norms.items() if re.fullmatch(where, name)]
-        if norms and not chosen:
-            raise InputError(f"no batch norm matches {where!r}; there are {', '.join(norms)}")
+        if not chosen:
+            raise InputError(f"no batch norm matches {where!r}; there are {', '.join(norms) or 'none'}")
         for norm in chosen:
             _wrap_call(norm, as_in_testing)
 
