@@ -9,7 +9,7 @@ fine-tuning. And all of it is far better than training from scratch.
 
 EfficientNet-Lite0, pretrained on ImageNet, meets patches of ten photographs (similar) and Fashion-MNIST (different), a
 few and many examples of each class. Against a CNN from scratch stand linear classifiers on what the network's head sees
-and on an earlier stage, and the network fine-tuned, its head first: it begins at the first of these classifiers. What is
+and on an earlier stage, and the network fine-tuned, head first: it begins at the first of these classifiers. What is
 fine-tuned is as `transfer.plan` has it; with few examples, where that freezes all, the upper quarter of the blocks.
 Seeds differ in the examples to train on and in initial weights; the images to test with stay. What is frozen sees each
 image once, and the rest is trained on what it gives. Needs the extras `efficientnet` and `photographs`.
@@ -194,35 +194,38 @@ class Bench:
     def __init__(self, kind: Kind, network: transfer.Pretrained, options: Options):
         self.kind: Kind = kind
         self.network, self.options, self.images = network, options, images(kind, options)
+        self.stages = transfer.stages(network.model)
         self.outputs = self._outputs()
 
     def plan(self, per_class: int) -> transfer.Plan:
         """What is fine-tuned with so many examples of each class, and how fast."""
         many = self.options.many
         begin = self.options.train_from or (UPPER if per_class < many else None)
-        stages = transfer.stages(self.network.model)
-        return transfer.plan(self.kind == "similar", per_class, stages, few=many, at="pool", train_from=begin)
+        return transfer.plan(self.kind == "similar", per_class, self.stages, few=many, at="pool", train_from=begin)
 
     def _outputs(self) -> dict[str, Images]:
         """The outputs of the stages that are needed, each computed from that of the one below."""
         options, sources = self.options, [*self.images.train, self.images.test]
-        model, inputs, variables = self.network.model, self.network.inputs, self.network.variables
         needed = {"pool", options.earlier, *(frozen_up_to(self.plan(n)) for n in (options.few, options.many))}
-        stages = transfer.stages(model)
-        if unknown := needed - {*stages[:-1]}:
-            raise InputError(f"--earlier is {min(unknown)!r}, expected one of {', '.join(stages[:-2])}")
-        seen = data.ArraySource({"image": np.concatenate([source.arrays["image"] for source in sources])})
-        ends, found = np.cumsum([len(source) for source in sources])[:-1], {}
-        for at in (stage for stage in stages if stage in needed):
-            output = transfer.features(model, variables, seen, at, inputs=inputs, cache=options.cache / "features")
+        if unknown := needed - {*self.stages[:-1]}:
+            raise InputError(f"--earlier is {min(unknown)!r}, expected one of {', '.join(self.stages[:-2])}")
+        output = np.concatenate([source.arrays["image"] for source in sources])
+        ends, found, below = np.cumsum([len(source) for source in sources])[:-1], {}, None
+        for at in (stage for stage in self.stages if stage in needed):
+            model = self.network.model if below is None else transfer.rest(self.network.model, below)
+            output = transfer.features(
+                model,
+                self.network.variables,
+                data.ArraySource({"image": output}),
+                at,
+                inputs=self.network.inputs if below is None else train.image,
+                cache=options.cache / "features",
+            )
             *examples, test = (
                 data.ArraySource({"image": part, "label": source.arrays["label"]})
                 for part, source in zip(np.split(output, ends), sources, strict=True)
             )
-            found[at] = Images(examples, test)
-            # Beyond this stage, its output is what the network sees.
-            model, inputs = transfer.rest(self.network.model, at), train.image
-            seen = data.ArraySource({"image": output})
+            found[at], below = Images(examples, test), at
         return found
 
     def accuracy(self, method: Method, seed: int, per_class: int) -> float:
@@ -324,11 +327,13 @@ def main(options: Options) -> None:
             plans.append(next(part.stage for part in bench.plan(per_class).parts if part.rate > 0))
             since = now
     print(f"\nFine-tuned from, row by row: {', '.join(plans)}. The earlier stage is {options.earlier}.")
-    print(f"{time.perf_counter() - begun:.0f} s in all.\n\nDoes the lecture's choice win?\n")
+    print(f"{time.perf_counter() - begun:.0f} s in all.\n")
+    if options.quick:
+        print("A quick run tells that all of it runs, and nothing about the lecture.")
+        return
+    print("Is the lecture's choice the best?\n")
     for row in rows:
         print(verdict(row))
-    if options.quick:
-        print("\nA quick run: it tells that all of it runs, and nothing about the lecture.")
 
 
 if __name__ == "__main__":
