@@ -119,10 +119,10 @@ def _patches(pixels: np.ndarray, part: int, count: int, rng: np.random.Generator
 @cache
 def read(name: str) -> np.ndarray:
     """One of the photographs, uint8 [height, width, 3]; its file is opened without importing the package it is of."""
+    from PIL import Image
+
     package, path = _FILES[name]
     try:
-        from PIL import Image
-
         spec = importlib.util.find_spec(package)
     except ImportError:
         spec = None
