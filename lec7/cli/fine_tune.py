@@ -216,6 +216,7 @@ NAMED: Mapping[str, tuple[Callable[[], tuple[data.ArraySource, data.ArraySource]
     "digits": (data.digits, DIGITS),
     "mnist5k": (data.mnist5k, DIGITS),
     "fashion-mnist": (data.fashion_mnist, FASHION),
+    "photographs": (data.photographs, data.PHOTOGRAPHS),
 }
 
 
