@@ -88,7 +88,7 @@ def test_stages_are_fine_tuned_and_the_run_is_one_of_lec7(folder):
         (("--data", "images/red"), "has no folders in it"),
         (("--data", "images", "--model", "resnet51"), "did you mean 'resnet50'?"),
         (("--data", "images", "--similar", "--different"), "say the opposite of each other"),
-        (("--data", "images", "--weights", "images/blue/broken.jpg"), "is no file of weights that lec7 knows"),
+        (("--data", "images", "--weights", "images/blue/broken.jpg"), "of weights that lec7 knows"),
     ],
 )
 def test_what_can_not_be_used_is_told(folder, words, told):
