@@ -142,6 +142,11 @@ def prepare(hp: FineTuning) -> Task:
         train_from=hp.train_from or None,
         batch_norm=hp.batch_norm or None,
     )
+    if hp.augment and plan.below == "pool":
+        raise InputError(
+            "--augment is for training, and here a linear classifier is solved for; name a stage to train from, such "
+            f"as --train-from {plan.parts[-2].stage}"
+        )
 
     def inputs(batch: Batch) -> jax.Array:
         return preprocessing(batch["image"])
@@ -150,7 +155,7 @@ def prepare(hp: FineTuning) -> Task:
     probe = transfer.linear_probe(
         pretrained.model, pretrained.variables, images.train, plan.at, classes=len(images.classes), **options
     )
-    below = None if hp.augment and plan.below != "pool" else plan.below
+    below = None if hp.augment else plan.below
     if below is None:
         return Task(images, inputs, plan, probe, below, images)
 
@@ -223,7 +228,7 @@ NAMED: Mapping[str, tuple[Callable[[], tuple[data.ArraySource, data.ArraySource]
 def augmentation(images: Images) -> Callable[..., Batch]:
     """Mirrored images, shifted by up to what preprocessing cuts off."""
     side = images.train.arrays["image"].shape[1]
-    return augment.on_batch(augment.pipeline(augment.mirror(), augment.random_crop(side, pad=side // 16)))
+    return augment.on_batch(augment.pipeline(augment.mirror(), augment.random_crop(side, pad=max(1, side // 16))))
 
 
 def network(hp: FineTuning, at: str, classes: int) -> tuple[Model, Variables]:

@@ -66,14 +66,14 @@ def report(folder, file, hp, task) -> None:
     import jax
     import numpy as np
 
-    from lec7 import report
+    from lec7 import report, transfer
     from lec7.cli.tables import show
     from lec7.train.checkpoints import Checkpoints
 
     built = file.make(hp)
     with Checkpoints(folder.checkpoints_path) as checkpoints:
         state = checkpoints.restore(jax.eval_shape(built.init)).state
-    logits = _outputs(built, state)
+    logits = transfer.features(built.model, state.variables, built.test, "head", inputs=built.inputs)
     judged = report.Judged(
         np.asarray(jax.nn.softmax(logits)), np.asarray(built.test.arrays["label"]), task.images.classes
     )
@@ -92,22 +92,6 @@ def report(folder, file, hp, task) -> None:
 
 MOST_CLASSES = 20
 """Of a matrix that is printed; the picture has all."""
-
-
-def _outputs(experiment, state):
-    """The logits of all test examples."""
-    import jax
-    import numpy as np
-
-    apply = jax.jit(
-        lambda variables, batch: experiment.model.apply(variables, experiment.inputs(batch), train=False)[0]
-    )
-    source, size = experiment.test, min(32, len(experiment.test))
-    rows = []
-    for start in range(0, len(source), size):
-        places = np.minimum(np.arange(start, start + size), len(source) - 1)
-        rows.append(np.asarray(apply(state.variables, source[places]))[: len(source) - start])
-    return np.concatenate(rows)
 
 
 def check_run(config) -> None:

@@ -73,6 +73,8 @@ def test_stages_are_fine_tuned_and_the_run_is_one_of_lec7(folder):
     assert f"{result['metrics']['test/loss']:.4f}" in evaluated.stdout
     assert "is finished" in lec7("run", "--resume", "runs/tuned", cwd=folder).stdout
     # An earlier stage has a shorter network, whose arrays a prediction finds all the same.
+    words = ("--train-from", "neck", "--augment", "--steps", "2", "--batch-size", "4", "--name", "augmented")
+    assert lec7("transfer", "--data", "images", *SMALL, *words, cwd=folder).returncode == 0
     words = ("--different", "--at", "blocks/3", "--name", "early")
     assert lec7("transfer", "--data", "images", *SMALL, *words, cwd=folder).returncode == 0
     seen = lec7("predict", "runs/early", "images/red/5.png", cwd=folder)
@@ -88,6 +90,7 @@ def test_stages_are_fine_tuned_and_the_run_is_one_of_lec7(folder):
         (("--data", "images/red"), "has no folders in it"),
         (("--data", "images", "--model", "resnet51"), "did you mean 'resnet50'?"),
         (("--data", "images", "--similar", "--different"), "say the opposite of each other"),
+        (("--data", "images", "--augment"), "name a stage to train from, such as --train-from neck"),
         (("--data", "images", "--weights", "images/blue/broken.jpg"), "of weights that lec7 knows"),
     ],
 )
