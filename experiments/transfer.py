@@ -1,6 +1,6 @@
 """The lecture's table of transfer learning, measured: what to take of a pretrained network for which data.
 
-    .venv/bin/python experiments/transfer.py            prints the table, in a quarter of an hour on two cores
+    .venv/bin/python experiments/transfer.py            prints the table
     .venv/bin/python experiments/transfer.py --quick    the same in small, to see that it runs
 
 The claim (lecture 7, "Transfer Learning with CNNs"): with few images like those of the pretraining, a linear classifier

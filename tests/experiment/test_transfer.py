@@ -38,7 +38,7 @@ def garments(folder):
 def test_a_quick_run_prints_all_of_the_table(tmp_path):
     folder = garments(tmp_path)
     command = [sys.executable, str(FILE), "--quick", "--directory", str(folder), "--cache", str(tmp_path / "cache")]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=600)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=1200)
     assert done.returncode == 0, done.stderr
     table = [[cell.strip() for cell in line.split("|")[1:-1]] for line in done.stdout.splitlines() if line[:1] == "|"]
     assert table[0][2:6] == ["from scratch [%]", "head features [%]", "earlier stage [%]", "fine-tuned [%]"]
