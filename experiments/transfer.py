@@ -84,7 +84,7 @@ class Options:
     cache: Path = field(default_factory=cache_folder)
     """Folder to keep features (some 400 MB) and compiled programs in."""
     quick: bool = False
-    """One short run of each on a few small images, to see that it runs."""
+    """One short run of each row with few images, and small ones, to see that it runs."""
 
     def settled(self) -> "Options":
         """Of a quick trial small numbers; what can't be done is refused."""
@@ -330,10 +330,11 @@ def main(options: Options) -> None:
     print(f"| images | per class | {' | '.join(f'{title} [%]' for title in TITLES.values())} | time [s] |")
     print(f"|---|---:|{'---:|' * (len(TITLES) + 1)}", flush=True)
     stages, rows, plans = transfer.stages(model), [], []
+    amounts = {"few": options.few} | ({} if options.quick else {"many": options.many})
     for kind in get_args(Kind):
         since = time.perf_counter()
         bench = Bench(kind, network, stages, options)
-        for amount, per_class in (("few", options.few), ("many", options.many)):
+        for amount, per_class in amounts.items():
             seeds = range(options.replicates)
             found: dict[Method, Sequence[float]] = {
                 method: [bench.accuracy(method, seed, per_class) for seed in seeds] for method in METHODS
