@@ -135,5 +135,7 @@ def test_preprocessing_works_on_batches_and_normalizes():
     np.testing.assert_allclose(batch[1], own(x), atol=1e-5)
     white = own(jnp.ones((40, 40, 3)))
     np.testing.assert_allclose(white[0, 0], (1 - np.array(own.mean)) / np.array(own.std), rtol=1e-5)
+    gray = jnp.asarray(x[..., :1])
+    np.testing.assert_allclose(own(gray), own(jnp.repeat(gray, 3, -1)), atol=1e-5)
     with pytest.raises(InputError, match=r"expected \[..., height, width, 3\]"):
-        own(jnp.zeros((40, 40, 1)))
+        own(jnp.zeros((40, 40, 2)))

@@ -17,7 +17,7 @@ def every_stage(family, loaded, images):
 
     def build(rngs):
         network = FAMILIES[family].build(rngs=rngs)
-        for at in network.stages:
+        for at in (stage for stage in network.stages if stage != "pool"):  # whose figures are the neck's or the head's
 
             def keep(call, self, x, at=at, **options):
                 found[at] = call(self, x, **options)
