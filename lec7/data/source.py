@@ -107,7 +107,7 @@ def stratified(labels: np.ndarray, share: float = 0.2, seed: int = 0) -> np.ndar
     Raises:
         InputError: a class has a single example.
 
-    >>> stratified(np.array([0, 0, 0, 0, 0, 1, 1])).sum()
+    >>> int(stratified(np.array([0, 0, 0, 0, 0, 1, 1])).sum())
     2
     """
     held_out = np.zeros(len(labels), bool)
