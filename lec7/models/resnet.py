@@ -55,7 +55,7 @@ def resnet(
     >>> import jax.numpy as jnp
     >>> small = resnet((1, 1), 10, bottleneck=True, rngs=nnx.Rngs(0))
     >>> small.stages, small(jnp.zeros((1, 32, 32, 3)), key=jax.random.key(0)).shape
-    (('stem', 'blocks/0', 'blocks/1', 'head'), (1, 10))
+    (('stem', 'blocks/0', 'blocks/1', 'pool', 'head'), (1, 10))
     """
     blocks, inputs, survival = [], WIDTHS[0], linear_decay(keep_depth, sum(repeats))
     for stage, (count, width) in enumerate(zip(repeats, WIDTHS, strict=False)):

@@ -42,8 +42,8 @@ def test_stages_are_told_from_images_to_logits():
     def stages(build):
         return nnx.eval_shape(lambda: build(rngs=nnx.Rngs(0))).stages
 
-    assert stages(SMALL["bottleneck"]) == ("stem", "blocks/0", "blocks/1", "blocks/2", "head")
-    assert stages(SMALL["transformer"]) == ("stem", *(f"blocks/{i}" for i in range(12)), "neck", "head")
+    assert stages(SMALL["bottleneck"]) == ("stem", "blocks/0", "blocks/1", "blocks/2", "pool", "head")
+    assert stages(SMALL["transformer"]) == ("stem", *(f"blocks/{i}" for i in range(12)), "neck", "pool", "head")
 
 
 def test_stages_of_a_resnet_halve_the_image():
