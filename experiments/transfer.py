@@ -50,11 +50,6 @@ UPPER = "blocks/12"
 """The first stage of the upper quarter."""
 
 
-def cache_folder() -> Path:
-    """Where this user's programs keep what they can compute again."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lec7"
-
-
 @dataclass(frozen=True)
 class Options:
     """What to try, and how long."""
@@ -81,7 +76,7 @@ class Options:
     """Examples a step."""
     directory: str = ""
     """Folder of Fashion-MNIST's IDX files; by default that of Debian's package."""
-    cache: Path = field(default_factory=cache_folder)
+    cache: Path = field(default_factory=transfer.cache_folder)
     """Folder to keep features (some 400 MB) and compiled programs in."""
     quick: bool = False
     """One short run of each row with few images, and small ones, to see that it runs."""

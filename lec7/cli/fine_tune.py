@@ -4,17 +4,16 @@ What the plan freezes from the images on is computed once and kept; what is trai
 that is solved for on top of it. This is the experiment file of `lec7 transfer`.
 """
 
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import jax
 import numpy as np
 
-from lec7 import augment, data, losses, models, optim, transfer
+from lec7 import augment, data, losses, optim, transfer
 from lec7.augment import Preprocessing
 from lec7.errors import InputError, nearest
 from lec7.experiment import Experiment
@@ -151,7 +150,7 @@ def prepare(hp: FineTuning) -> Task:
     def inputs(batch: Batch) -> jax.Array:
         return preprocessing(batch["image"])
 
-    options: dict[str, Any] = {"inputs": inputs, "cache": hp.cache or default_cache()}
+    options: dict[str, Any] = {"inputs": inputs, "cache": hp.cache or transfer.cache_folder() / "features"}
     probe = transfer.linear_probe(
         pretrained.model, pretrained.variables, images.train, plan.at, classes=len(images.classes), **options
     )
@@ -233,16 +232,8 @@ def augmentation(images: Images) -> Callable[..., Batch]:
 
 def network(hp: FineTuning, at: str, classes: int) -> tuple[Model, Variables]:
     """The network that a run trained, with places for its arrays: predictions need no weights but the run's own."""
-    family = transfer.FAMILIES[hp.model]
-    model = models.from_nnx(lambda rngs: family.build(family.classes, rngs=rngs))
-    size = hp.size or family.preprocessing.size
-    example = jax.ShapeDtypeStruct((1, size, size, len(family.preprocessing.mean)), np.float32)
-    places = jax.eval_shape(partial(model.init, inputs=example), jax.random.key(0))
+    family = replace(transfer.FAMILIES[hp.model], preprocessing=preprocessing_of(hp))
+    model, places = transfer.blank(family)
     if at == "pool":
         return transfer.replace_head(model, places, classes, jax.random.key(0))
-    return transfer.shorten(model, places, at, classes, example)
-
-
-def default_cache() -> Path:
-    """Where features are kept unless told."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lec7" / "features"
+    return transfer.shorten(model, places, at, classes, family.example)

@@ -83,7 +83,7 @@ def begin(file, options: Options, hp, stem: str, more: Mapping[str, Any] | None 
     """Trains in the folder of a new run, called `stem` and a number, with `more` in its configuration.
 
     Returns:
-        The exit code, and the folder.
+        The exit code, the folder, and what was trained.
     """
     from lec7 import experiment
     from lec7.experiment.folder import describe
@@ -97,7 +97,7 @@ def begin(file, options: Options, hp, stem: str, more: Mapping[str, Any] | None 
     needed = 4 * size(jax.eval_shape(built.init)) + 20_000_000
     folder = experiment.RunFolder.create(options.workdir, options.name, stem, options.overwrite, needed)
     folder.write("config.json", describe(file, hp) | many._asdict() | dict(more or {}))
-    return _run(built, folder), folder
+    return _run(built, folder), folder, built
 
 
 def _resume(path: Path, averages: bool) -> int:

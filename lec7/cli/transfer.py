@@ -54,14 +54,14 @@ def main(arguments: list[str]) -> int:
 
     settings = run.Options(options.workdir, options.name, options.overwrite)
     more = {"classes": list(images.classes), "at": task.plan.at}
-    code, folder = run.begin(file, settings, hp, Path(hp.data).name, more)
+    code, folder, built = run.begin(file, settings, hp, Path(hp.data).name, more)
     if code == 0:
-        report(folder, file, hp, task)
+        report(folder, built, task)
         print(f"report: {folder.path / 'report.md'}\npredict with: lec7 predict {folder.path} IMAGE")
     return code
 
 
-def report(folder, file, hp, task) -> None:
+def report(folder, built, task) -> None:
     """Writes the report of a finished run, and prints the confusion matrix."""
     import jax
     import numpy as np
@@ -70,7 +70,6 @@ def report(folder, file, hp, task) -> None:
     from lec7.cli.tables import show
     from lec7.train.checkpoints import Checkpoints
 
-    built = file.make(hp)
     with Checkpoints(folder.checkpoints_path) as checkpoints:
         state = checkpoints.restore(jax.eval_shape(built.init)).state
     logits = transfer.features(built.model, state.variables, built.test, "head", inputs=built.inputs)

@@ -4,6 +4,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
+import jax
+import jax.numpy as jnp
+
 from lec7 import models
 from lec7.augment import Preprocessing
 from lec7.transfer import rules
@@ -27,6 +30,12 @@ class Family:
     preprocessing: Preprocessing
     source: str
     classes: int = 1000
+
+    @property
+    def example(self) -> jax.ShapeDtypeStruct:
+        """The shape of a single image, preprocessed, as the network sees it."""
+        size = self.preprocessing.size
+        return jax.ShapeDtypeStruct((1, size, size, len(self.preprocessing.mean)), jnp.float32)
 
 
 RESNET = Preprocessing(crop=224 / 235)

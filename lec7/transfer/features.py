@@ -91,6 +91,11 @@ def _program(
     return program
 
 
+def cache_folder() -> Path:
+    """Where this user's programs keep what they can compute again: `lec7` in `$XDG_CACHE_HOME` or `~/.cache`."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lec7"
+
+
 def _computed(run: Callable[..., jax.Array], variables: Variables, source: data.Source, size: int) -> np.ndarray:
     # The loop is Python's: a convolution inside of XLA's loops has one thread on a CPU.
     length = len(source)

@@ -57,11 +57,6 @@ class Plan:
     why: tuple[str, ...]
 
     @property
-    def frozen(self) -> tuple[str, ...]:
-        """The stages that stay as they are."""
-        return tuple(part.stage for part in self.parts if part.rate == 0)
-
-    @property
     def below(self) -> str | None:
         """The last of the stages that are frozen from the images on: what it gives can be computed once."""
         still = list(itertools.takewhile(lambda part: part.rate == 0, self.parts))

@@ -12,7 +12,7 @@ from lec7 import models
 from lec7.augment import Preprocessing
 from lec7.errors import InputError, nearest
 from lec7.models import Model, Variables
-from lec7.transfer.families import FAMILIES
+from lec7.transfer.families import FAMILIES, Family
 from lec7.transfer.graft import Report, graft
 from lec7.transfer.load import load
 from lec7.transfer.surgery import start_from
@@ -62,9 +62,18 @@ def pretrained(name: str, weights: str | Path | Mapping[str, ArrayLike] | None =
         raise InputError(f"no family {name!r}{nearest(name, list(FAMILIES))}; there are {', '.join(FAMILIES)}")
     family = FAMILIES[name]
     loaded = weights if isinstance(weights, Mapping) else load(family.source if weights is None else weights)
-    model = models.from_nnx(lambda rngs: family.build(family.classes, rngs=rngs, **options))
-    size = family.preprocessing.size
-    example = jax.ShapeDtypeStruct((1, size, size, len(family.preprocessing.mean)), jax.numpy.float32)
-    places = jax.eval_shape(partial(model.init, inputs=example), jax.random.key(0))
+    model, places = blank(family, **options)
     variables, report = graft(places, loaded, family.rules)
     return Pretrained(name, start_from(model, variables), variables, family.preprocessing, report)
+
+
+def blank(family: Family, **options: Any) -> tuple[Model, Variables]:
+    """The network of a family, and the places of its weights: their shapes, and no values.
+
+    Args:
+        family: one of `FAMILIES`.
+        **options: of the function that builds the network.
+    """
+    model = models.from_nnx(lambda rngs: family.build(family.classes, rngs=rngs, **options))
+    places = jax.eval_shape(partial(model.init, inputs=family.example), jax.random.key(0))
+    return model, places

@@ -14,7 +14,7 @@ from lec7.losses import check_labels
 from lec7.models import Model, Variables
 from lec7.train import image
 from lec7.transfer.features import Pool, features
-from lec7.transfer.surgery import replace_head, shorten
+from lec7.transfer.surgery import replace_head, shorten, start_from
 from lec7.typing import ArrayLike, Batch
 
 RATES = tuple(10.0**exponent for exponent in np.arange(-5, 1.5, 0.5))
@@ -105,11 +105,10 @@ def linear_probe(
         "cache": cache,
     }
     found = features(model, variables, source, **options)
-    if validation is None:
-        linear = solve(found, labels, classes, rates=rates)
-    else:
+    held_out = None
+    if validation is not None:
         held_out = features(model, variables, validation, **options), np.asarray(validation.arrays["label"])
-        linear = solve(found, labels, classes, held_out=held_out, rates=rates)
+    linear = solve(found, labels, classes, held_out=held_out, rates=rates)
     if at == "pool":
         model, variables = replace_head(model, variables, classes, jax.random.key(0))
     else:
@@ -122,7 +121,7 @@ def with_head(model: Model, variables: Variables, linear: Linear) -> tuple[Model
     """The model whose head is the linear classifier; it begins there."""
     params = {**variables.params, "head": {"kernel": linear.kernel, "bias": linear.bias}}
     variables = variables._replace(params=params)
-    return model._replace(init=lambda key, inputs: variables), variables
+    return start_from(model, variables), variables
 
 
 def solve(
