@@ -47,12 +47,12 @@ class Model(NamedTuple):
     Attributes:
         init: makes the variables.
         apply: what the model computes.
-        build: what made the Flax NNX module behind them, from an `nnx.Rngs`; the surgery of `lec7.transfer` changes it.
+        outline: the Flax NNX module behind them, without its arrays; the surgery of `lec7.transfer` edits a copy.
     """
 
     init: Init
     apply: Apply
-    build: Callable[..., Any] | None = None
+    outline: Any = None
 
 
 def call_arguments(call: Callable[..., Any], *, train: bool, key: Key | None) -> dict[str, Any]:

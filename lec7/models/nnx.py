@@ -1,5 +1,6 @@
 """A model from a Flax NNX module."""
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -8,8 +9,11 @@ import jax.numpy as jnp
 from flax import nnx
 
 from lec7 import random
-from lec7.models.contract import Model, Variables, call_arguments
+from lec7.models.contract import Init, Model, Variables, call_arguments
 from lec7.regularize import Hyperparameter
+
+_KINDS = (nnx.Param, Hyperparameter, nnx.RngState, ...)
+"""What a module's variables are to a `Model`: parameters, hyperparameters, random state and state."""
 
 
 def from_nnx(build: Callable[[nnx.Rngs], nnx.Module]) -> Model:
@@ -33,43 +37,78 @@ def from_nnx(build: Callable[[nnx.Rngs], nnx.Module]) -> Model:
     >>> outputs.shape
     (8, 10)
     """
-    filters = (nnx.Param, Hyperparameter, nnx.RngState, ...)
-    traced: dict[str, Any] = {}
-
-    def look() -> Any:
-        """The hyperparameters' values; beside them, what the module is made of, in one trace."""
-        module = build(nnx.Rngs(0))
-        module.train()
-        traced["training"], params, hyperparameters, rngs, state = nnx.split(module, *filters)
-        traced["like"] = jax.eval_shape(lambda: (params, rngs, state))
-        module.eval()
-        traced["testing"], *_ = nnx.split(module, *filters)
-        module.set_attributes(deterministic=False, raise_if_not_found=False)
-        traced["noisy"], *_ = nnx.split(module, *filters)
-        return hyperparameters
-
-    # Compiled, so that nothing of the module is computed beside them.
-    hyperparameters = jax.jit(look)()
-    training, testing, noisy = traced["training"], traced["testing"], traced["noisy"]
-    params_like, rngs_like, state_like = traced["like"]
 
     def init(key, inputs):
-        module = build(nnx.Rngs(key))
-        _, params, _, _, state = nnx.split(module, *filters)
+        _, params, _, _, state = nnx.split(build(nnx.Rngs(key)), *_KINDS)
         return Variables(_to_dict(params), _to_dict(state))
+
+    return from_outline(_outline(build), init)
+
+
+def from_outline(outline: nnx.Module, init: Init) -> Model:
+    """A `Model` from the outline of an NNX module, which has shapes in place of arrays; `Model.outline` is one.
+
+    Surgery edits a copy of it: nothing is built anew, and nothing is computed.
+
+    Args:
+        outline: parameters, statistics and random state are `ShapeDtypeStruct`s, hyperparameters have their values.
+        init: makes the variables.
+
+    >>> model = from_nnx(lambda rngs: nnx.Linear(4, 10, rngs=rngs))
+    >>> outline = nnx.clone(model.outline)
+    >>> outline.kernel.shape
+    (4, 10)
+    >>> outline.dtype = jnp.bfloat16
+    >>> half = from_outline(outline, model.init)
+    >>> variables = half.init(jax.random.key(0), jnp.zeros((1, 4)))
+    >>> half.apply(variables, jnp.zeros((8, 4)), train=False)[0].dtype
+    dtype(bfloat16)
+    """
+    _, params_like, hyperparameters, rngs_like, state_like = nnx.split(outline, *_KINDS)
+
+    @functools.cache
+    def structure(train: bool, noisy: bool) -> nnx.GraphDef:
+        module = nnx.clone(outline)
+        module.train() if train else module.eval()
+        if noisy:
+            module.set_attributes(deterministic=False, raise_if_not_found=False)
+        return nnx.graphdef(module)
 
     def apply(variables, inputs, *, train, key=None):
         module = nnx.merge(
-            training if train else testing if key is None else noisy,
+            structure(train, noisy=not train and key is not None),
             _from_dict(params_like, variables.params),
             hyperparameters,
             _seeded(rngs_like, key),
             _from_dict(state_like, variables.state),
         )
         outputs = module(inputs, **call_arguments(type(module).__call__, train=train, key=key))
-        return outputs, _to_dict(nnx.split(module, *filters)[4]) if train else variables.state
+        return outputs, _to_dict(nnx.split(module, *_KINDS)[4]) if train else variables.state
 
-    return Model(init, apply, build)
+    return Model(init, apply, outline)
+
+
+def shapes(outline: nnx.Module) -> Variables:
+    """The variables of an outline's model, as `ShapeDtypeStruct`s.
+
+    >>> shapes(from_nnx(lambda rngs: nnx.Linear(4, 10, rngs=rngs)).outline).params["bias"].shape
+    (10,)
+    """
+    _, params, _, _, state = nnx.split(outline, *_KINDS)
+    return Variables(_to_dict(params), _to_dict(state))
+
+
+def _outline(build: Callable[[nnx.Rngs], nnx.Module]) -> nnx.Module:
+    """The module without arrays, of one trace, in which nothing but hyperparameters is computed."""
+    traced: dict[str, Any] = {}
+
+    def look() -> Any:
+        traced["kind"], params, hyperparameters, rngs, state = nnx.split(build(nnx.Rngs(0)), *_KINDS)
+        traced["shapes"] = jax.eval_shape(lambda: (params, rngs, state))
+        return hyperparameters
+
+    hyperparameters = jax.jit(look)()
+    return nnx.merge(traced["kind"], hyperparameters, *traced["shapes"])
 
 
 def _to_dict(state) -> dict[str, Any]:

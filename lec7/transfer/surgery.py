@@ -42,13 +42,7 @@ def stages(model: Model) -> tuple[str, ...]:
     Raises:
         InputError: it is another one's.
     """
-    found: list[tuple[str, ...]] = []
-
-    def edit(module: nnx.Module, rngs: nnx.Rngs) -> None:
-        found.append(_network(module, "head", "").stages)
-
-    _rebuilt(model, edit)
-    return found[0]
+    return _network(_outline(model), "head", "").stages
 
 
 def replace_head(
@@ -82,13 +76,12 @@ def replace_head(
     if classes < 1:
         raise InputError(f"classes is {classes}, expected at least 1")
 
-    def edit(module: nnx.Module, rngs: nnx.Rngs) -> None:
+    def edit(module: nnx.Module) -> None:
         old = _module(module, at)
         if not isinstance(old, nnx.Linear):
             raise InputError(f"{at!r} is a {type(old).__name__}, expected an nnx.Linear; at= names the classifier")
-        new = nnx.Linear(old.in_features, classes, use_bias=old.use_bias, rngs=rngs)
         *parents, last = at.split("/")
-        setattr(_module(module, "/".join(parents)), last, new)
+        setattr(_module(module, "/".join(parents)), last, _linear(old.in_features, classes, old.use_bias))
 
     edited = _edited(model, edit)
     old = functools.reduce(lambda node, part: node[part], at.split("/"), variables.params)
@@ -137,15 +130,15 @@ def shorten(
     below = cut(model, at)
     pooled = jax.eval_shape(lambda arrays, x: pool(below.apply(arrays, x, train=False)[0]), variables, inputs)
 
-    def edit(module: nnx.Module, rngs: nnx.Rngs) -> None:
+    def edit(module: nnx.Module) -> None:
         network = _network(module, at, "stem", "blocks/")
         kept = 0 if at == "stem" else int(at.removeprefix("blocks/")) + 1
         network.blocks = nnx.List(network.blocks[:kept])
         network.neck, network.pool = Function(lambda x: x), Function(pool)
-        network.head = nnx.Linear(pooled.shape[-1], classes, rngs=rngs)
+        network.head = _linear(pooled.shape[-1], classes)
 
-    edited = _rebuilt(model, edit)
-    like = jax.eval_shape(lambda key: edited.init(key, inputs), jax.random.key(0))
+    edited = _edited(model, edit)
+    like = models.shapes(edited.outline)
     head = {"kernel": jnp.zeros((pooled.shape[-1], classes), pooled.dtype), "bias": jnp.zeros(classes, pooled.dtype)}
     params, state = (_common(old, new) for old, new in zip(variables, like, strict=True))
     shorter = Variables({**params, "head": head}, state)
@@ -183,7 +176,7 @@ def cut(model: Model, at: str) -> Model:
             return reached.output
         raise InputError(f"the model did not call {at!r}, at which it was cut")
 
-    def edit(module: nnx.Module, rngs: nnx.Rngs) -> None:
+    def edit(module: nnx.Module) -> None:
         _wrap_call(_module(module, at), stop)
         _wrap_call(module, catch)
 
@@ -204,7 +197,7 @@ def rest(model: Model, at: str) -> Model:
         InputError: the model is no `Network`, or has no such stage.
     """
 
-    def edit(module: nnx.Module, rngs: nnx.Rngs) -> None:
+    def edit(module: nnx.Module) -> None:
         names = _network(module, at, "stem", "blocks/", "neck", "pool").stages
         for name in names[: names.index(at) + 1]:
             _wrap_call(_module(module, name), lambda call, self, x, **options: x)
@@ -233,7 +226,7 @@ def freeze_statistics(model: Model, where: str = ".*") -> Model:
     def as_in_testing(call, self, x, use_running_average=None, **options):
         return call(self, x, use_running_average=True, **options)
 
-    def edit(module: nnx.Module, rngs: nnx.Rngs) -> None:
+    def edit(module: nnx.Module) -> None:
         norms = {name: node for name, node in _modules(module).items() if isinstance(node, nnx.BatchNorm)}
         chosen = [node for name, node in norms.items() if re.fullmatch(where, name)]
         if norms and not chosen:
@@ -289,26 +282,25 @@ class _Reached(Exception):
         self.output = output
 
 
-def _edited(model: Model, edit: Callable[[nnx.Module, nnx.Rngs], None]) -> Model:
-    """The model of a module that is edited once it is built; it begins where the model does."""
-    return _rebuilt(model, edit)._replace(init=model.init)
+def _edited(model: Model, edit: Callable[[Any], None]) -> Model:
+    """The model of a module that is edited; it begins where the model does."""
+    outline = nnx.clone(_outline(model))
+    edit(outline)
+    return models.from_outline(outline, model.init)
 
 
-def _rebuilt(model: Model, edit: Callable[[nnx.Module, nnx.Rngs], None]) -> Model:
-    """The same with initial values of its own."""
-    build = model.build
-    if build is None:
+def _outline(model: Model) -> nnx.Module:
+    if model.outline is None:
         raise InputError(
             "the model was not made by models.from_nnx, whose modules surgery changes; in other models change the "
             "module yourself, ahead of lora"
         )
+    return model.outline
 
-    def build_and_edit(rngs: nnx.Rngs) -> nnx.Module:
-        module = build(rngs)
-        edit(module, rngs)
-        return module
 
-    return models.from_nnx(build_and_edit)
+def _linear(inputs: int, classes: int, use_bias: bool = True) -> nnx.Linear:
+    """A head without values."""
+    return nnx.eval_shape(lambda: nnx.Linear(inputs, classes, use_bias=use_bias, rngs=nnx.Rngs(0)))
 
 
 def _wrap_call(module: nnx.Module, around: Callable[..., Any]) -> None:
