@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from lec7 import cli
 from lec7.cli.tables import show
 
 ROOT = Path(__file__).parents[2]
@@ -21,6 +22,22 @@ def lec7(*words, cwd, **options):
     environment = {k: v for k, v in os.environ.items() if k != "XLA_FLAGS"}
     command = [sys.executable, "-m", "lec7", *map(str, words)]
     return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=240, **options)
+
+
+@pytest.fixture
+def here(capsys, monkeypatch):
+    """The command in this process, which spares the seconds of a start: `lec7` where that is all the same."""
+
+    def here(*words, cwd):
+        monkeypatch.chdir(cwd)
+        capsys.readouterr()
+        try:
+            code = cli.main(list(map(str, words)))
+        except SystemExit as stopped:
+            code = stopped.code
+        return subprocess.CompletedProcess(words, code, *capsys.readouterr())
+
+    return here
 
 
 @pytest.fixture(scope="module")
@@ -63,8 +80,8 @@ def test_eval_prints_what_the_run_ended_with(finished):
     assert "step 20" in best.stdout
 
 
-def test_runs_lists_it(finished):
-    done = lec7("runs", cwd=finished)
+def test_runs_lists_it(finished, here):
+    done = here("runs", cwd=finished)
     assert "digits" in done.stdout
     assert "finished" in done.stdout
 
@@ -124,23 +141,23 @@ def test_a_stopped_ensemble_goes_on_with_new_averages(many):
     assert again["test/loss"] != end["test/loss"]
 
 
-def test_a_finished_run_needs_no_resuming(finished):
-    done = lec7("run", "--resume", "runs/a", cwd=finished)
+def test_a_finished_run_needs_no_resuming(finished, here):
+    done = here("run", "--resume", "runs/a", cwd=finished)
     assert done.returncode == 0
     assert "is finished" in done.stdout
 
 
-def test_a_finished_run_begins_no_new_averages(finished):
-    done = lec7("run", "--resume", "runs/a", "--new-averages", cwd=finished)
+def test_a_finished_run_begins_no_new_averages(finished, here):
+    done = here("run", "--resume", "runs/a", "--new-averages", cwd=finished)
     assert done.returncode == 0
     assert "is finished, at step 20; no new averages were begun; lec7 eval runs/a" in done.stdout
 
 
 @pytest.mark.parametrize("emptied", ["checkpoints", "checkpoints/20"])
-def test_without_a_checkpoint_eval_says_how_to_go_on(finished, tmp_path, emptied):
+def test_without_a_checkpoint_eval_says_how_to_go_on(finished, here, tmp_path, emptied):
     shutil.copytree(finished / "runs/a", tmp_path / "a")
     shutil.rmtree(tmp_path / "a" / emptied)
-    done = lec7("eval", "a", cwd=tmp_path)
+    done = here("eval", "a", cwd=tmp_path)
     assert done.returncode == 2
     assert "a has no checkpoint yet; go on with: lec7 run --resume a" in done.stderr
 
@@ -164,14 +181,14 @@ def build(hp: Late) -> experiment.Experiment:
 """
 
 
-def test_averages_that_have_not_begun_are_named_and_have_no_figures(tmp_path):
+def test_averages_that_have_not_begun_are_named_and_have_no_figures(here, tmp_path):
     (tmp_path / "late.py").write_text(LATE)
-    done = lec7("run", "late.py", "--name", "a", cwd=tmp_path)
+    done = here("run", "late.py", "--name", "a", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "averages that will not begin before the end, step 10: swa, snapshots" in done.stdout
     assert "averages that have not begun at step 10: swa, snapshots" in done.stdout
     assert "swa" not in json.dumps(json.loads((tmp_path / "runs/a/result.json").read_text()))
-    done = lec7("eval", "runs/a", cwd=tmp_path)
+    done = here("eval", "runs/a", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     kinds = [line.split()[0] for line in done.stdout.splitlines() if re.search(r"\d\.\d{4} ", line)]
     assert kinds == ["polyak_ruppert", "raw"]
@@ -197,8 +214,8 @@ def test_the_comparison_of_ensembles_names_the_option_that_it_cannot_use(name):
     assert done.stderr.count("\n") == 1
 
 
-def test_an_existing_run_is_not_written_over_unasked(finished):
-    done = lec7("run", DIGITS, "--name", "a", *QUICK, cwd=finished)
+def test_an_existing_run_is_not_written_over_unasked(finished, here):
+    done = here("run", DIGITS, "--name", "a", *QUICK, cwd=finished)
     assert done.returncode == 2
     assert "exists; give another --name" in done.stderr
 
@@ -210,8 +227,8 @@ def test_doctor_tells_versions_devices_and_parts(tmp_path):
         assert word in done.stdout
 
 
-def test_help_of_an_experiment_shows_its_hyperparameters(tmp_path):
-    done = lec7("run", DIGITS, "--help", cwd=tmp_path)
+def test_help_of_an_experiment_shows_its_hyperparameters(here, tmp_path):
+    done = here("run", DIGITS, "--help", cwd=tmp_path)
     assert done.returncode == 0
     assert "--learning-rate FLOAT" in done.stdout
     assert "Chance to drop a hidden unit." in done.stdout
@@ -256,21 +273,21 @@ BAD = {
 
 
 @pytest.mark.parametrize("what", BAD)
-def test_bad_input_is_a_message_and_exit_code_2(tmp_path, what):
+def test_bad_input_is_a_message_and_exit_code_2(here, tmp_path, what):
     words, message = BAD[what]
-    done = lec7(*words, cwd=tmp_path)
+    done = here(*words, cwd=tmp_path)
     assert done.returncode == 2, done.stderr
     assert message in done.stdout + done.stderr
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "runs").exists() or not list((tmp_path / "runs").iterdir())
 
 
-def test_a_changed_experiment_is_not_resumed(tmp_path):
+def test_a_changed_experiment_is_not_resumed(here, tmp_path):
     mine = tmp_path / "mine.py"
     mine.write_text(Path(DIGITS).read_text())
-    assert lec7("run", mine, *QUICK, "--name", "a", cwd=tmp_path).returncode == 0
+    assert here("run", mine, *QUICK, "--name", "a", cwd=tmp_path).returncode == 0
     mine.write_text(mine.read_text() + "# changed\n")
     (tmp_path / "runs/a/result.json").unlink()
-    done = lec7("run", "--resume", "runs/a", cwd=tmp_path)
+    done = here("run", "--resume", "runs/a", cwd=tmp_path)
     assert done.returncode == 2
     assert "has changed since" in done.stderr

@@ -28,18 +28,18 @@ CASES = {
     "nesterov": Case(optim.nesterov, {"rho": 0.9}, 0.01, 1e-3),
     "adagrad": Case(optim.adagrad, {"eps": 1e-7, "initial": 0.0}, 0.3, 0.5),
     "rmsprop": Case(optim.rmsprop, {"decay": 0.99, "eps": 1e-7}, 0.01, 3e-4),
-    "adam": Case(optim.adam, ADAM, 0.03, 0.01),
-    "adamw": Case(optim.adamw, {**ADAM, "weight_decay": 1e-3}, 0.03, 0.01),
+    "adam": Case(optim.adam, ADAM, 0.03, 3e-3),
+    "adamw": Case(optim.adamw, {**ADAM, "weight_decay": 1e-3}, 0.03, 3e-3),
     "amsgrad": Case(optim.amsgrad, ADAM, 0.03, 0.03),
     "nadam": Case(optim.nadam, {**ADAM, "momentum_decay": 4e-3}, 0.03, 3e-3),
     "clipping, Adam, an average": Case(
         lambda a, **n: optax.chain(optax.clip_by_global_norm(100.0), optim.adam(a, **n), averaging.ema(0.9)),
         ADAM,
         0.03,
-        0.01,
+        3e-3,
     ),
     "Optax's Adam, our rate": Case(
-        lambda a, **n: optax.chain(optax.scale_by_adam(), optim.scale_by_learning_rate(a)), {}, 0.03, 0.01
+        lambda a, **n: optax.chain(optax.scale_by_adam(), optim.scale_by_learning_rate(a)), {}, 0.03, 3e-3
     ),
     "our momentum, Optax's rate": Case(
         lambda a, rho: optax.chain(optim.scale_by_momentum(rho), optax.scale_by_learning_rate(a)),
@@ -48,9 +48,9 @@ CASES = {
         1e-3,
     ),
     "skipping, monitored": Case(
-        lambda a, **n: optim.monitor(optim.skip_nonfinite(optim.adam(a, **n), 3)), ADAM, 0.03, 0.01
+        lambda a, **n: optim.monitor(optim.skip_nonfinite(optim.adam(a, **n), 3)), ADAM, 0.03, 3e-3
     ),
-    "groups": Case(lambda a, **n: optim.groups({".*": optim.adam(a, **n)}), ADAM, 0.03, 0.01),
+    "groups": Case(lambda a, **n: optim.groups({".*": optim.adam(a, **n)}), ADAM, 0.03, 3e-3),
     "L2, factors, our AMSGrad": Case(
         lambda a, **n: optax.chain(
             optim.coupled_weight_decay(1e-5), optim.scale_by_path({".*": 1.0}), optim.amsgrad(a, **n)
