@@ -82,15 +82,14 @@ def at(
             return pixels
         fill = jnp.broadcast_to(jnp.asarray(fill, image.dtype), pixels.shape)
         return jnp.where(((inside_y > 0) & (inside_x > 0))[..., None], pixels, fill)
-    shape = jnp.broadcast_shapes(points[0].shape, points[1].shape)
-    total, covered = jnp.zeros((*shape, channels)), jnp.zeros(shape)
-    for row, of_row in rows:
-        for column, of_column in columns:
-            weight = of_row * of_column
-            total += weight[..., None] * pixel(row, column)
-            covered += weight
+    total = sum(
+        of_row[..., None] * sum(of_column[..., None] * pixel(row, column) for column, of_column in columns)
+        for row, of_row in rows
+    )
+    assert isinstance(total, jax.Array)
     if edge != "constant":
         return total
+    covered = sum(of_row for _, of_row in rows) * sum(of_column for _, of_column in columns)
     return total + (1 - covered)[..., None] * jnp.broadcast_to(jnp.asarray(fill, float), total.shape)
 
 
