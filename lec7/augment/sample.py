@@ -1,5 +1,7 @@
 """Images at points between their pixels."""
 
+import functools
+from collections.abc import Iterable
 from typing import Literal, get_args
 
 import jax
@@ -82,15 +84,18 @@ def at(
             return pixels
         fill = jnp.broadcast_to(jnp.asarray(fill, image.dtype), pixels.shape)
         return jnp.where(((inside_y > 0) & (inside_x > 0))[..., None], pixels, fill)
-    total = sum(
-        of_row[..., None] * sum(of_column[..., None] * pixel(row, column) for column, of_column in columns)
+    total = _sum(
+        of_row[..., None] * _sum(of_column[..., None] * pixel(row, column) for column, of_column in columns)
         for row, of_row in rows
     )
-    assert isinstance(total, jax.Array)
     if edge != "constant":
         return total
-    covered = sum(of_row for _, of_row in rows) * sum(of_column for _, of_column in columns)
+    covered = _sum(of_row for _, of_row in rows) * _sum(of_column for _, of_column in columns)
     return total + (1 - covered)[..., None] * jnp.broadcast_to(jnp.asarray(fill, float), total.shape)
+
+
+def _sum(terms: Iterable[jax.Array]) -> jax.Array:
+    return functools.reduce(jnp.add, terms)
 
 
 def _taps(p: jax.Array, size: int, interpolation: Interpolation, edge: Edge) -> list[tuple[jax.Array, jax.Array]]:
