@@ -212,7 +212,6 @@ class Bench:
             few=many,
             at="pool",
             train_from=begin,
-            batch_norm="frozen",
         )
 
     def _outputs(self) -> dict[str, Images]:

@@ -177,7 +177,8 @@ def plan(
         decay: of the rate from each stage to the one below.
         head_first: steps in which the head is trained alone.
         unfreeze_every: steps from the unfreezing of one stage to that of the one below.
-        batch_norm: by default frozen with few examples or similar ones.
+        batch_norm: by default frozen. Statistics of new images have to be learned over hundreds of steps (a momentum of
+            0.99), in which the classifier that training begins at is no good in testing.
         l2_sp: rate of the squared distance to the pretrained weights.
         l2: rate of the head's squared weights.
 
@@ -211,7 +212,7 @@ def plan(
     if train_from is None:
         train_from = "head" if little else blocks[-max(1, len(blocks) // 4)] if similar else blocks[len(blocks) // 4]
     first = _place([*kept, "head"], train_from, "train_from")
-    mode: BatchNorm = batch_norm or ("frozen" if little or similar else "trained")
+    mode: BatchNorm = batch_norm or "frozen"
 
     parts = []
     for depth, stage in enumerate(reversed(kept)):
