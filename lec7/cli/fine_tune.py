@@ -47,8 +47,8 @@ class FineTuning:
     """Examples per class below which there are few."""
     learning_rate: float = 1e-3
     """Of the classifier; what was pretrained has a tenth."""
-    batch_norm: Literal["", "frozen", "trained"] = ""
-    """Statistics of the pretraining, or of the new images; by default as the plan says."""
+    batch_norm: Literal["frozen", "trained"] = "frozen"
+    """Statistics of the pretraining, or of the new images."""
     augment: bool = False
     """Mirror and shift the images of training; then nothing can be computed ahead."""
     steps: int = 0
@@ -139,7 +139,7 @@ def prepare(hp: FineTuning) -> Task:
         learning_rate=float(hp.learning_rate),
         at=hp.at or None,
         train_from=hp.train_from or None,
-        batch_norm=hp.batch_norm or None,
+        batch_norm=hp.batch_norm,
     )
     if hp.augment and plan.below == "pool":
         raise InputError(

@@ -6,7 +6,7 @@ from lec7.models.efficientnet import efficientnet_lite0
 from lec7.models.linen import from_linen
 from lec7.models.network import ConvNorm, Network, mean_and_std_pool, mean_pool
 from lec7.models.networks import CNN, MLP
-from lec7.models.nnx import from_nnx, from_outline, shapes
+from lec7.models.nnx import from_nnx, from_outline, variables_of
 from lec7.models.resnet import resnet18, resnet34, resnet50
 from lec7.models.statistics import has_statistics, refresh_statistics
 from lec7.models.together import How, together
@@ -33,8 +33,8 @@ __all__ = [
     "resnet18",
     "resnet34",
     "resnet50",
-    "shapes",
     "together",
+    "variables_of",
     "vit_base",
     "vit_small",
     "vit_tiny",

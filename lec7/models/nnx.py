@@ -39,8 +39,7 @@ def from_nnx(build: Callable[[nnx.Rngs], nnx.Module]) -> Model:
     """
 
     def init(key, inputs):
-        _, params, _, _, state = nnx.split(build(nnx.Rngs(key)), *_KINDS)
-        return Variables(_to_dict(params), _to_dict(state))
+        return variables_of(build(nnx.Rngs(key)))
 
     return from_outline(_outline(build), init)
 
@@ -88,13 +87,13 @@ def from_outline(outline: nnx.Module, init: Init) -> Model:
     return Model(init, apply, outline)
 
 
-def shapes(outline: nnx.Module) -> Variables:
-    """The variables of an outline's model, as `ShapeDtypeStruct`s.
+def variables_of(module: nnx.Module) -> Variables:
+    """The variables of a module: arrays, or those of an outline, which are shapes.
 
-    >>> shapes(from_nnx(lambda rngs: nnx.Linear(4, 10, rngs=rngs)).outline).params["bias"].shape
-    (10,)
+    >>> variables_of(from_nnx(lambda rngs: nnx.Linear(4, 10, rngs=rngs)).outline).params["bias"]
+    ShapeDtypeStruct(shape=(10,), dtype=float32)
     """
-    _, params, _, _, state = nnx.split(outline, *_KINDS)
+    _, params, _, _, state = nnx.split(module, *_KINDS)
     return Variables(_to_dict(params), _to_dict(state))
 
 

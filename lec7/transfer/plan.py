@@ -149,7 +149,7 @@ def plan(
     decay: float = 0.9,
     head_first: int = 0,
     unfreeze_every: int = 0,
-    batch_norm: BatchNorm | None = None,
+    batch_norm: BatchNorm = "frozen",
     l2_sp: float = 0.0,
     l2: float = 0.0,
 ) -> Plan:
@@ -177,8 +177,8 @@ def plan(
         decay: of the rate from each stage to the one below.
         head_first: steps in which the head is trained alone.
         unfreeze_every: steps from the unfreezing of one stage to that of the one below.
-        batch_norm: by default frozen. Statistics of new images have to be learned over hundreds of steps (a momentum of
-            0.99), in which the classifier that training begins at is no good in testing.
+        batch_norm: statistics of new images have to be learned over hundreds of steps (a momentum of 0.99), in which
+            the classifier that training begins at is no good in testing.
         l2_sp: rate of the squared distance to the pretrained weights.
         l2: rate of the head's squared weights.
 
@@ -212,7 +212,6 @@ def plan(
     if train_from is None:
         train_from = "head" if little else blocks[-max(1, len(blocks) // 4)] if similar else blocks[len(blocks) // 4]
     first = _place([*kept, "head"], train_from, "train_from")
-    mode: BatchNorm = batch_norm or "frozen"
 
     parts = []
     for depth, stage in enumerate(reversed(kept)):
@@ -222,7 +221,7 @@ def plan(
     return Plan(
         at,
         (*reversed(parts), Part("head", learning_rate)),
-        mode,
+        batch_norm,
         l2_sp,
         l2,
         why=(
@@ -240,7 +239,7 @@ def plan(
                 else f"{at}, because what lies above knows the images of the pretraining."
             ),
             "Batch norms keep the statistics of the pretraining."
-            if mode == "frozen"
+            if batch_norm == "frozen"
             else "Batch norms take the statistics of the new images.",
         ),
     )

@@ -74,4 +74,4 @@ def blank(family: Family, **options: Any) -> tuple[Model, Variables]:
         **options: of the function that builds the network.
     """
     model = models.from_nnx(lambda rngs: family.build(family.classes, rngs=rngs, **options))
-    return model, models.shapes(model.outline)
+    return model, models.variables_of(model.outline)

@@ -138,7 +138,7 @@ def shorten(
         network.head = _linear(pooled.shape[-1], classes)
 
     edited = _edited(model, edit)
-    like = models.shapes(edited.outline)
+    like = models.variables_of(edited.outline)
     head = {"kernel": jnp.zeros((pooled.shape[-1], classes), pooled.dtype), "bias": jnp.zeros(classes, pooled.dtype)}
     params, state = (_common(old, new) for old, new in zip(variables, like, strict=True))
     shorter = Variables({**params, "head": head}, state)
@@ -282,7 +282,7 @@ class _Reached(Exception):
         self.output = output
 
 
-def _edited(model: Model, edit: Callable[[Any], None]) -> Model:
+def _edited(model: Model, edit: Callable[[nnx.Module], None]) -> Model:
     """The model of a module that is edited; it begins where the model does."""
     outline = nnx.clone(_outline(model))
     edit(outline)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from lec7 import cli
+from lec7.cli import doctor
 from lec7.cli.tables import show
 
 ROOT = Path(__file__).parents[2]
@@ -22,22 +22,6 @@ def lec7(*words, cwd, **options):
     environment = {k: v for k, v in os.environ.items() if k != "XLA_FLAGS"}
     command = [sys.executable, "-m", "lec7", *map(str, words)]
     return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=240, **options)
-
-
-@pytest.fixture
-def here(capsys, monkeypatch):
-    """The command in this process, which spares the seconds of a start: `lec7` where that is all the same."""
-
-    def here(*words, cwd):
-        monkeypatch.chdir(cwd)
-        capsys.readouterr()
-        try:
-            code = cli.main(list(map(str, words)))
-        except SystemExit as stopped:
-            code = stopped.code
-        return subprocess.CompletedProcess(words, code, *capsys.readouterr())
-
-    return here
 
 
 @pytest.fixture(scope="module")
@@ -225,6 +209,17 @@ def test_doctor_tells_versions_devices_and_parts(tmp_path):
     assert done.returncode == 0
     for word in ("jax", "optax", "cpu", "fashion_mnist"):
         assert word in done.stdout
+
+
+@pytest.mark.parametrize(("set", "state"), [("", "export GLIBC_TUNABLES="), ("glibc.malloc.hugetlb=1", "asked for")])
+def test_doctor_tells_where_huge_pages_have_to_be_asked_for(here, tmp_path, monkeypatch, set, state):
+    (tmp_path / "enabled").write_text("always [madvise] never\n")
+    monkeypatch.setattr(doctor, "HUGE_PAGES", tmp_path / "enabled")
+    monkeypatch.setenv("GLIBC_TUNABLES", set)
+    (line,) = [line for line in here("doctor", cwd=tmp_path).stdout.splitlines() if "huge pages" in line]
+    assert state in line
+    (tmp_path / "enabled").write_text("[always] madvise never\n")
+    assert "huge pages" not in here("doctor", cwd=tmp_path).stdout
 
 
 def test_help_of_an_experiment_shows_its_hyperparameters(here, tmp_path):

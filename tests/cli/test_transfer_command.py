@@ -4,40 +4,17 @@ The network is a small one, which is added to the families; the published one is
 """
 
 import json
-import shutil
 from pathlib import Path
 
-import jax
 import numpy as np
 import pytest
-from flax import nnx
+import tiny_network as tiny
 from PIL import Image
 from test_cli import lec7
 
-from lec7 import cli, models, transfer, tree
+from lec7 import transfer, tree
 from lec7.augment import Preprocessing
 from lec7.transfer import Family, Rule
-
-
-def small_network(classes: int, *, rngs: nnx.Rngs) -> models.Network:
-    def layer(inputs, outputs, stride=1):
-        return models.ConvNorm(inputs, outputs, size=3, stride=stride, activation=jax.nn.relu, rngs=rngs)
-
-    return models.Network(
-        layer(3, 4, 2),
-        [Block(layer(4, 4)) for _ in range(4)],
-        layer(4, 8),
-        models.mean_pool,
-        nnx.Linear(8, classes, rngs=rngs),
-    )
-
-
-class Block(nnx.Module):
-    def __init__(self, layer: nnx.Module):
-        self.layer = layer
-
-    def __call__(self, x, *, key=None):
-        return x + self.layer(x)
 
 
 @pytest.fixture(scope="module")
@@ -53,30 +30,31 @@ def folder(tmp_path_factory):
             Image.fromarray(pixels.astype(np.uint8)).save(root / "images" / name / f"{i}.png")
     Image.open(root / "images" / "red" / "0.png").convert("L").save(root / "images" / "red" / "0.png")
     (root / "images" / "blue" / "broken.jpg").write_bytes(b"no image")
-    model = models.from_nnx(lambda rngs: small_network(5, rngs=rngs))
-    params, state = jax.jit(model.init)(jax.random.key(0), None)
-    np.savez(
-        root / "small.npz", **{name: np.asarray(x) for part in (params, state) for name, x in tree.named(part).items()}
-    )
+    _, variables = tiny.pretrained()
+    np.savez(root / "small.npz", **{name: np.asarray(x) for part in variables for name, x in tree.named(part).items()})
     return root
 
 
 @pytest.fixture
-def call(folder, monkeypatch, capsys):
-    """Runs a command in the folder, in this process, where the small network is one of the families."""
-    family = Family(small_network, (Rule("(.*)", r"\1"),), Preprocessing(size=12), str(folder / "small.npz"), classes=5)
+def small(folder, monkeypatch):
+    """The small network is one of the families."""
+    family = Family(
+        tiny.network, (Rule("(.*)", r"\1"),), Preprocessing(size=12), str(folder / "small.npz"), classes=tiny.CLASSES
+    )
     families = {**transfer.FAMILIES, "small": family}
     monkeypatch.setattr(transfer, "FAMILIES", families)
     monkeypatch.setitem(transfer.pretrained.__globals__, "FAMILIES", families)
-    monkeypatch.chdir(folder)
+    return "--model", "small", "--cache", "cache"
+
+
+@pytest.fixture
+def call(folder, small, here):
+    """Runs a command in the folder, and gives what it prints."""
 
     def called(*words: str) -> str:
-        if words[0] == "transfer":
-            words = (*words, "--model", "small", "--cache", "cache")
-        code = cli.main(words)
-        said = capsys.readouterr()
-        assert code == 0, said.err
-        return said.out
+        done = here(*words, *(small if words[0] == "transfer" else ()), cwd=folder)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
 
     return called
 
@@ -102,15 +80,15 @@ def test_few_images_have_a_linear_classifier(folder, call):
 def test_predictions_need_nothing_but_the_run(folder, call):
     call("transfer", "--data", "images", "--name", "alone")
     away = folder / "away"
+    gone = [folder / name for name in ("images", "small.npz", "cache")]
     away.mkdir()
-    for name in ("images", "small.npz", "cache"):
-        shutil.move(folder / name, away / name)
+    for path in gone:
+        path.rename(away / path.name)
     try:
         said = call("predict", "runs/alone", "away/images/blue/3.png", "away/images/red/4.png", "--top", "1")
     finally:
-        for name in ("images", "small.npz", "cache"):
-            shutil.move(away / name, folder / name)
-        away.rmdir()
+        for path in gone:
+            (away / path.name).rename(path)
     rows = [line.split() for line in said.splitlines() if ".png" in line]
     assert [row[1] for row in rows] == ["blue", "red"]
 
@@ -146,19 +124,19 @@ def test_a_network_that_ends_earlier_predicts_as_well(call):
         (("--data", "images", "--weights", "images/blue/broken.jpg"), "of weights that lec7 knows"),
     ],
 )
-@pytest.mark.usefixtures("call")
-def test_what_can_not_be_used_is_told(capsys, words, told):
-    if "--model" not in words:
-        words = (*words, "--model", "small")
-    assert cli.main(("transfer", *words)) == 2
-    assert told in capsys.readouterr().err
+def test_what_can_not_be_used_is_told(folder, small, here, words, told):
+    done = here("transfer", *(() if "--model" in words else small), *words, cwd=folder)
+    assert done.returncode == 2, done.stderr
+    assert told in done.stderr
+    assert "Traceback" not in done.stderr
 
 
-def test_a_run_of_another_kind_predicts_nothing(tmp_path, capsys):
+def test_a_run_of_another_kind_predicts_nothing(here, tmp_path):
     config = {"experiment": "digits.py", "sha256": "", "hyperparameters": {}, "git_commit": None}
     (tmp_path / "config.json").write_text(json.dumps(config))
-    assert cli.main(("predict", str(tmp_path), "red.png")) == 2
-    assert "digits.py is no fine-tuned network" in capsys.readouterr().err
+    done = here("predict", ".", "red.png", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "digits.py is no fine-tuned network" in done.stderr
 
 
 @pytest.mark.slow

@@ -76,7 +76,7 @@ def test_what_features_hang_on_makes_another_file_and_nothing_else_does(monkeypa
 
 def test_another_process_finds_them(tmp_path):
     code = (
-        "import sys; sys.path.insert(0, 'tests/transfer'); import tiny_network as tiny; from lec7 import transfer;"
+        "import sys; sys.path.insert(0, 'tests'); import tiny_network as tiny; from lec7 import transfer;"
         f"transfer.features(*tiny.pretrained(), tiny.source(), 'stem', cache={str(tmp_path)!r})"
     )
     for _ in range(2):

@@ -84,7 +84,7 @@ def test_a_shorter_network_pools_the_stage_at_which_it_ends(at):
     left = {name.rsplit("/", 1)[0] for name in tree.paths(arrays.params)}
     assert "neck/conv" not in left
     assert ("blocks/2/layer/conv" in left) is False
-    fresh = models.shapes(short.outline)
+    fresh = models.variables_of(short.outline)
     assert jax.tree.structure(fresh) == jax.tree.structure(arrays)
 
 
@@ -121,7 +121,7 @@ def test_a_gray_image_is_one_of_three_equal_channels():
             [tiny.Block(6, rngs) for _ in range(4)],
             models.ConvNorm(6, 12, activation=jax.nn.relu, rngs=rngs),
             models.mean_pool,
-            tiny.network(rngs).head,
+            tiny.network(rngs=rngs).head,
         )
     )
     adapted = variables._replace(params=transfer.adapt_input(variables.params, 1))

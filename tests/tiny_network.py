@@ -11,6 +11,7 @@ from lec7 import data, models, transfer
 from lec7.models import ConvNorm, Model, Network, Variables, mean_pool
 
 STAGES = ("stem", "blocks/0", "blocks/1", "blocks/2", "blocks/3", "neck", "pool", "head")
+CLASSES = 7
 
 
 class Block(nnx.Module):
@@ -21,13 +22,13 @@ class Block(nnx.Module):
         return x + self.layer(x)
 
 
-def network(rngs: nnx.Rngs, keep: float = 0.9) -> Network:
+def network(classes: int = CLASSES, *, rngs: nnx.Rngs, keep: float = 0.9) -> Network:
     return Network(
         stem=ConvNorm(3, 6, size=3, stride=2, activation=jax.nn.relu, rngs=rngs),
         blocks=[Block(6, rngs) for _ in range(4)],
         neck=ConvNorm(6, 12, activation=jax.nn.relu, rngs=rngs),
         pool=mean_pool,
-        head=nnx.Linear(12, 7, rngs=rngs),
+        head=nnx.Linear(12, classes, rngs=rngs),
         keep=keep,
     )
 
@@ -35,7 +36,7 @@ def network(rngs: nnx.Rngs, keep: float = 0.9) -> Network:
 @cache
 def pretrained() -> tuple[Model, Variables]:
     """The model, and weights and statistics that look trained."""
-    model = models.from_nnx(network)
+    model = models.from_nnx(lambda rngs: network(rngs=rngs))
     variables = model.init(jax.random.key(0), images(1))
     rng = np.random.default_rng(0)
     trained = jax.tree.map(lambda x: x + jnp.asarray(np.abs(rng.normal(size=x.shape)) * 0.1, x.dtype), variables)
