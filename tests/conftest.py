@@ -1,6 +1,7 @@
 """What all tests share: eight virtual CPU devices, strict shapes."""
 
 import os
+import subprocess
 from pathlib import Path
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
@@ -18,7 +19,7 @@ import numpy as np
 import optax
 import pytest
 
-from lec7 import averaging, data, losses, models, optim, random, train
+from lec7 import averaging, cli, data, losses, models, optim, random, train
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
@@ -81,3 +82,19 @@ def assert_same(a, b):
 @pytest.fixture
 def same():
     return assert_same
+
+
+@pytest.fixture
+def here(capsys, monkeypatch):
+    """The command in this process, which spares the seconds of a start: `lec7` where that is all the same."""
+
+    def here(*words, cwd):
+        monkeypatch.chdir(cwd)
+        capsys.readouterr()
+        try:
+            code = cli.main(list(map(str, words)))
+        except SystemExit as stopped:
+            code = stopped.code
+        return subprocess.CompletedProcess(words, code, *capsys.readouterr())
+
+    return here
