@@ -110,13 +110,19 @@ def begun(opt_state: PyTree, more: int = 0) -> dict[str, bool]:
     >>> begun(state), begun(state, more=100)
     ({'ema': False, 'swa': False, 'snapshots': False}, {'ema': True, 'swa': True, 'snapshots': False})
     """
+    of_runs = {
+        state.name: np.any if isinstance(state.kept, Snapshots) else np.all for state in _states(opt_state, object)
+    }
+    found = jax.device_get(begun_arrays(opt_state, more))
+    return {name: bool(has(found[name])) for name, has in of_runs.items()}
+
+
+def begun_arrays(opt_state: PyTree, more: int = 0) -> dict[str, jax.Array]:
+    """`begun` as arrays of bool, on the device: for each run of those along an axis; traceable."""
     found: dict[str, Any] = {}
-    of_runs = {}
     for state in _states(opt_state, object):
-        t, first = jax.device_get((state.t, state.first))
-        found[state.name] = found.get(state.name, False) | (t + more >= first)
-        of_runs[state.name] = np.any if isinstance(state.kept, Snapshots) else np.all
-    return {name: bool(of_runs[name](runs)) for name, runs in found.items()}
+        found[state.name] = found.get(state.name, False) | (state.t + more >= state.first)
+    return found
 
 
 def snapshots_in(opt_state: PyTree) -> Snapshots | None:

@@ -11,6 +11,8 @@ COMMANDS = {
     "transfer": "fine-tune a pretrained network on images of your own",
     "predict": "tell what a fine-tuned network sees in images",
     "eval": "evaluate a run's checkpoint on its test examples",
+    "sweep": "train an experiment at many points, as lanes of one program",
+    "report": "tell what came out of a sweep, in a table and in pictures",
     "runs": "list runs with their results",
     "doctor": "tell versions, devices, optional parts and what is missing for them",
 }

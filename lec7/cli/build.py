@@ -37,14 +37,20 @@ def build(file, hp, many: Many):
 
 def rebuild(folder):
     """What a run is of, from its `config.json`; refuses a file that has changed since."""
+    config = folder.config
+    file = unchanged(config, folder.path)
+    hp = file.restore(config["hyperparameters"])
+    return build(file, hp, Many(config.get("members", 1), config.get("chunk")))
+
+
+def unchanged(config, path: Path):
+    """The experiment file of a run, or a sweep, in the folder `path`; refuses one that has changed since."""
     from lec7 import experiment
 
-    config = folder.config
     file = experiment.load(Path(config["experiment"]))
     if file.sha256 != config["sha256"]:
         raise InputError(
-            f"{file.path} has changed since {folder.path} was made (commit {config['git_commit']}); "
+            f"{file.path} has changed since {path} was made (commit {config['git_commit']}); "
             "put it back as it was, or start a new run"
         )
-    hp = file.restore(config["hyperparameters"])
-    return build(file, hp, Many(config.get("members", 1), config.get("chunk")))
+    return file

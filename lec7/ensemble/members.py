@@ -35,7 +35,7 @@ from lec7.train import (
     together_and_each,
     windows,
 )
-from lec7.train.lanes import check_chunk, copy_out, deal_out, length
+from lec7.train.lanes import check_chunk, copy_out, deal_out, hanging, length
 from lec7.typing import Device, Metrics, PyTree
 
 MOST_SEED = 2**31 - 1
@@ -164,7 +164,7 @@ class Ensemble:
     @cached_property
     def _has_own_examples(self) -> bool:
         """Whether the training examples hang on the seed."""
-        return any(jax.tree.leaves(hanging(lambda seed: self.build(seed).train)))
+        return any(jax.tree.leaves(hanging(lambda seed: self.build(seed).train, SEED)))
 
     def _of_members(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """For all members, a function of a state, an experiment, its training examples, and what they share."""
@@ -276,31 +276,6 @@ def flat(members: PyTree) -> PyTree:
     return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), members)
 
 
-def hanging(function: Callable[[jax.Array], PyTree]) -> PyTree:
-    """Which arrays of a function of a seed hang on it, as its program tells: a bool for each.
-
-    That an array is traced would not tell: inside of a trace, all that `jnp` makes is, of whatever it makes it.
-
-    >>> hanging(lambda seed: {"a": jnp.arange(3) + 1, "b": jnp.arange(3) + seed})
-    {'a': False, 'b': True}
-    """
-    program, shapes = jax.make_jaxpr(function, return_shape=True)(SEED)
-    return jax.tree.unflatten(jax.tree.structure(shapes), _reached(program.jaxpr, [True]))
-
-
-def _reached(program: Any, given: list[bool]) -> list[bool]:
-    """Which outputs of a jaxpr hang on the inputs given; of what has a jaxpr inside, `jit` alone is looked into."""
-    known = {id(one) for one, is_given in zip(program.invars, given, strict=True) if is_given}
-    for equation in program.eqns:
-        inputs = [id(one) in known for one in equation.invars]
-        if equation.primitive.name in ("jit", "pjit"):
-            reached = _reached(equation.params["jaxpr"].jaxpr, inputs)
-        else:
-            reached = [any(inputs)] * len(equation.outvars)
-        known |= {id(one) for one, is_reached in zip(equation.outvars, reached, strict=True) if is_reached}
-    return [id(one) in known for one in program.outvars]
-
-
 def _seeds(given: Any) -> tuple[int, ...]:
     """The members' seeds as ints; refuses what are none, and the same twice."""
     if not isinstance(given, Iterable) or not (seeds := list(given)):
@@ -327,7 +302,7 @@ def _check_traced(build: Callable[[Any], Experiment]) -> None:
         return member.test, member.init()
 
     try:
-        test, _ = hanging(both)
+        test, _ = hanging(both, SEED)
     except (TypeError, jax.errors.JAXTypeError) as error:
         raise InputError(
             f"build can't do with a seed that is traced, expected one that hands hp.seed on to Experiment, or to "

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -82,19 +82,59 @@ def only_begun(found: dict[str, Variables], state: TrainState) -> dict[str, Vari
     return ready | {SNAPSHOTS: taken}
 
 
+class Figures(NamedTuple):
+    """What a state is worth on the test examples.
+
+    Attributes:
+        begun: by kind whether there is anything to judge; arrays of bool.
+        metrics: by kind its figures, which mean nothing where it has not begun.
+    """
+
+    begun: dict[str, jax.Array]
+    metrics: dict[str, Metrics]
+
+
+def figures(experiment: Experiment, state: TrainState, train: data.Source, test: data.Source) -> Figures:
+    """The figures of all that a state of one run has to evaluate with; traceable.
+
+    Args:
+        experiment: its model, its loss and the way that it is trained.
+        state: a state of one run.
+        train: what batch statistics of averages are recomputed on.
+        test: what is evaluated on.
+    """
+    found, evaluate = candidates(experiment, state, train), experiment.make_evaluate()
+    begun = {name: jnp.asarray(has) for name, has in averaging.begun_arrays(state.opt_state).items()}
+    begun[RAW] = jnp.asarray(True)
+    metrics = {kind: evaluate(variables, test) for kind, variables in found.items() if kind != SNAPSHOTS}
+    if (kept := averaging.snapshots_in(state.opt_state)) is not None:
+        k = jax.tree.leaves(kept.ring)[0].shape[0]
+        begun[SNAPSHOTS] = kept.n > 0
+        # With none taken, all count: of figures that nobody looks at, none is to be NaN.
+        taken = (jnp.arange(k) < kept.n) | (kept.n == 0)
+        metrics[SNAPSHOTS], _ = experiment.make_evaluate_together()(found[SNAPSHOTS], test, taken.astype(float))
+    return Figures({kind: begun[kind] for kind in metrics}, metrics)
+
+
+def order(state: TrainState) -> list[str]:
+    """All kinds of figures that a state can have; of averages, the first that has begun counts."""
+    return [*averaging.names(state.opt_state), RAW, SNAPSHOTS]
+
+
 def make_evaluation(experiment: Experiment) -> Evaluate:
     """The evaluation of one run's states; compiled at the first call, and never again."""
-    evaluate, together = jax.jit(experiment.make_evaluate()), jax.jit(experiment.make_evaluate_together())
+    judge = jax.jit(lambda state, train, test: figures(experiment, state, train, test))
 
-    def figures(state: TrainState) -> dict[str, float]:
-        found = experiment.candidates(state, experiment.train)
-        metrics = {kind: evaluate(found[kind], experiment.test) for kind in kinds(state)}
-        weights = snapshot_weights(state)
-        if weights is not None:
-            metrics[SNAPSHOTS], _ = together(found[SNAPSHOTS], experiment.test, weights)
-        return label(metrics)
+    def evaluation(state: TrainState) -> dict[str, float]:
+        found = judge(state, experiment.train, experiment.test)
+        return label_figures(jax.device_get(found), order(state))
 
-    return figures
+    return evaluation
+
+
+def label_figures(found: Figures, order: Sequence[str]) -> dict[str, float]:
+    """Figures of one run, on the host, by name: `label` of what has begun, in this order."""
+    return label({kind: found.metrics[kind] for kind in order if kind in found.metrics and found.begun[kind]})
 
 
 def label(metrics: Mapping[str, Metrics]) -> dict[str, float]:

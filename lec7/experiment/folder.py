@@ -184,7 +184,7 @@ def plain(value: Any) -> Any:
         return str(value)
     if isinstance(value, Mapping):
         return {key: plain(item) for key, item in value.items()}
-    return value
+    return [plain(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def runs(workdir: Path) -> Iterator[RunFolder]:

@@ -14,6 +14,7 @@ from lec7.experiment.evaluation import Evaluate, not_begun
 from lec7.experiment.folder import RunFolder
 from lec7.experiment.log import Log
 from lec7.experiment.signals import StopRequest, stop_request
+from lec7.experiment.window import failure, means
 from lec7.train.checkpoints import Checkpoints
 from lec7.typing import Metrics
 
@@ -200,28 +201,15 @@ class _Clock:
         return examples / (self.mark - mark)
 
 
-LATEST = ("learning_rate", "skipped", "plateau_scale")
-"""Metrics of which a window's last value counts, and not the mean."""
-
-
 def _row(step: int, metrics: Metrics, batch_size: int, clock: _Clock, limit: int | None) -> dict[str, Any]:
     """A window's means, over the steps that were not skipped, and over members; `limit` is how many may be in a row."""
     values: dict[str, np.ndarray] = jax.device_get(metrics)
-    taken = np.isfinite(values["loss"])
-    stop = ~taken if limit is None else values["skipped_in_row"] > limit
-    if stop.any():
-        *member, first = min(np.argwhere(stop).tolist(), key=lambda place: place[-1])
-        seen = {name: row[*member, first] for name, row in values.items()}
-        what = f"the loss became {seen['loss']}"
-        if limit is not None:
-            what = f"the gradient was not finite for {seen['skipped_in_row']} steps in a row, {limit} may be,"
-        at = step - taken.shape[-1] + first + 1
-        rates = [f"{name} {rate:g}" for name, rate in seen.items() if name.startswith("learning_rate")]
-        raise Diverged(at, f"{what} at step {at} ({', '.join([*(f'member {i}' for i in member), *rates])})")
-    row: dict[str, Any] = {"step": step}
-    for name, window in values.items():
-        of_steps = window[..., -1] if name.startswith(LATEST) else window[taken]
-        row[f"train/{name}"] = float(of_steps.mean(dtype=np.float64)) if of_steps.size else np.nan
+    if (failed := failure(values, limit)) is not None:
+        *member, first = failed.place
+        at = step - values["loss"].shape[-1] + first + 1
+        where = ", ".join([*(f"member {i}" for i in member), *failed.rates])
+        raise Diverged(at, f"{failed.what} at step {at} ({where})")
+    row: dict[str, Any] = {"step": step} | {f"train/{name}": value for name, value in means(values).items()}
     row["examples_per_second"] = clock.rate(batch_size * values["loss"].size)
     row["seconds"] = time.monotonic() - clock.start
     return row

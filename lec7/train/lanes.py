@@ -104,3 +104,30 @@ def deal_out(lanes: PyTree, devices: Sequence[Device]) -> PyTree:
 def copy_out(shared: PyTree, number: int, devices: Sequence[Device]) -> PyTree:
     """What a number of lanes share, on each of their devices; where there are no devices, as it is."""
     return jax.device_put(shared, NamedSharding(mesh_of(number, devices), P())) if devices else shared
+
+
+def hanging(function: Callable[..., PyTree], *arguments: PyTree) -> PyTree:
+    """Which arrays of a function hang on its arguments, arrays or shapes, as its program tells: a bool for each.
+
+    That an array is traced would not tell: inside of a trace, all that `jnp` makes is, of whatever it makes it.
+
+    >>> import jax.numpy as jnp
+    >>> hanging(lambda seed: {"a": jnp.arange(3) + 1, "b": jnp.arange(3) + seed}, jnp.int32(0))
+    {'a': False, 'b': True}
+    """
+    program, shapes = jax.make_jaxpr(function, return_shape=True)(*arguments)
+    reached = _reached(program.jaxpr, [True] * len(program.jaxpr.invars))
+    return jax.tree.unflatten(jax.tree.structure(shapes), reached)
+
+
+def _reached(program: Any, given: list[bool]) -> list[bool]:
+    """Which outputs of a jaxpr hang on the inputs given; of what has a jaxpr inside, `jit` alone is looked into."""
+    known = {id(one) for one, is_given in zip(program.invars, given, strict=True) if is_given}
+    for equation in program.eqns:
+        inputs = [id(one) in known for one in equation.invars]
+        if equation.primitive.name in ("jit", "pjit"):
+            reached = _reached(equation.params["jaxpr"].jaxpr, inputs)
+        else:
+            reached = [any(inputs)] * len(equation.outvars)
+        known |= {id(one) for one, is_reached in zip(equation.outvars, reached, strict=True) if is_reached}
+    return [id(one) in known for one in program.outvars]

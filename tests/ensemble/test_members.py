@@ -12,10 +12,11 @@ import optax
 import pytest
 
 from lec7 import averaging, data, ensemble, experiment, losses, models, optim, schedules
-from lec7.ensemble.members import Ensemble, hanging
+from lec7.ensemble.members import SEED, Ensemble
 from lec7.errors import InputError
 from lec7.experiment import Experiment
 from lec7.train.checkpoints import Checkpoints
+from lec7.train.lanes import hanging
 
 SEEDS = (0, 3, 4, 9)
 
@@ -319,7 +320,7 @@ def test_what_hangs_on_a_seed_is_told_through_all_that_is_made_of_it():
             "shared": shared,
         }
 
-    assert hanging(arrays) == {"a": False, "b": False, "c": True, "own": True, "shared": False}
+    assert hanging(arrays, SEED) == {"a": False, "b": False, "c": True, "own": True, "shared": False}
 
 
 def test_outputs_that_are_no_single_array_are_averaged_each(elsewhere):

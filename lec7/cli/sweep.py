@@ -1,0 +1,259 @@
+"""`lec7 sweep`: many runs of one experiment as one compiled program."""
+
+from __future__ import annotations
+
+import dataclasses
+import shlex
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tyro
+
+from lec7.cli.options import read
+from lec7.cli.run import DIVERGED
+from lec7.errors import InputError, nearest
+
+
+@dataclass(frozen=True)
+class Options:
+    """Where the sweep goes, what is drawn of it, and how it runs."""
+
+    workdir: Path = Path("runs")
+    """Folder of the runs."""
+    name: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
+    """The sweep's name; by default the experiment's name, -sweep and a number."""
+    overwrite: bool = False
+    """Replace a run or a sweep of this name."""
+    random: Annotated[int | None, tyro.conf.arg(metavar="N")] = None
+    """Draw N settings, each with all seeds, in place of the whole grid; log:LOW:HIGH and lin:LOW:HIGH need no count."""
+    sampler: Literal["random", "tpe"] = "random"
+    """How they are drawn: independently, or where Optuna's TPE expects the best."""
+    sampler_seed: int = 0
+    """Of the draws."""
+    batch: Annotated[int, tyro.conf.arg(metavar="N")] = 8
+    """With tpe: settings that are drawn before it is told how they did."""
+    halving: Annotated[float | None, tyro.conf.arg(metavar="ETA")] = None
+    """Successive halving: at every rung one of ETA settings goes on."""
+    metric: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
+    """What settings are judged by; by default test/accuracy, or else test/loss."""
+    direction: Literal["minimize", "maximize"] | None = None
+    """Whether little or much of it is good; by default as its name says."""
+    lanes: Annotated[int | None, tyro.conf.arg(metavar="N")] = None
+    """Lanes side by side on a device; by default as many as measuring tells. On a CPU cores are devices."""
+    programs: Annotated[int, tyro.conf.arg(metavar="N")] = 32
+    """Programs that may be compiled: every value of a field that is no float or seed makes its own."""
+    distributed: bool = False
+    """One of several processes, as SLURM, MPI, Kubernetes or JAX_COORDINATOR_ADDRESS tell; each trains its share."""
+
+
+@dataclass(frozen=True)
+class Usage(Options):
+    """Where the sweep goes, what is drawn of it, how it runs, and what is swept."""
+
+    experiment: Annotated[tyro.conf.Positional[Path | None], tyro.conf.arg(metavar="EXPERIMENT")] = None
+    """A Python file with build(hp). Its hyperparameters are options; several values of one are what is swept:
+    --learning-rate log:1e-4:1e-1:16 --dropout 0.3,0.5 --seed 0:4 --optimizer adam,momentum"""
+    resume: Annotated[Path | None, tyro.conf.arg(metavar="SWEEP")] = None
+    """Folder of a sweep to go on with, in place of an experiment."""
+
+
+def main(arguments: list[str]) -> int:
+    """Sweeps; the exit code tells how it ended."""
+    files = [word for word in arguments if word.endswith(".py")]
+    if files and any(word.partition("=")[0] == "--resume" for word in arguments):
+        raise InputError(f"--resume goes on with a sweep, and {files[0]} begins one: give one or the other")
+    if files:
+        return _start(Path(files[0]), [word for word in arguments if word != files[0]])
+    usage = read(Usage, arguments, "sweep", "Train an experiment at many points, as lanes of one program.")
+    if usage.resume is None:
+        raise InputError("expected an experiment, a Python file, as in lec7 sweep experiments/digits.py --seed 0:4")
+    if dataclasses.replace(usage, resume=None, lanes=None, distributed=False) != Usage():
+        raise InputError(
+            f"--resume {usage.resume} goes on with that sweep as it is: give nothing else, but for --lanes"
+        )
+    return _resume(usage)
+
+
+def _start(path: Path, words: list[str]) -> int:
+    from lec7 import experiment, sweep
+    from lec7.experiment.folder import RunFolder, describe
+    from lec7.sweep.processes import agree, is_first
+
+    file = experiment.load(path)
+    texts, rest = _split(file, words)
+    options, hp = _read(file, rest)
+    space = _space(file, texts)
+    _connect(options)
+    fixed = {field.name: getattr(hp, field.name) for field in dataclasses.fields(hp) if field.name not in texts}
+    differing = (sweep.option(name, value, default(file, name)) for name, value in fixed.items())
+    changed = [
+        text for text, (name, value) in zip(differing, fixed.items(), strict=True) if value != default(file, name)
+    ]
+    command = " ".join(["lec7 run", shlex.quote(str(path)), *changed])
+
+    def folder() -> Path:
+        if not is_first():
+            return Path(agree(""))
+        made = RunFolder.create(options.workdir, options.name, f"{path.stem}-sweep", options.overwrite, 50_000_000)
+        made.write("config.json", describe(file, hp) | {"sweep": _settings(options, texts, command)})
+        return Path(agree(str(made.path)))
+
+    return _run(file, hp, space, options, folder, command)
+
+
+def _resume(usage: Usage) -> int:
+    from lec7 import experiment, sweep
+    from lec7.cli.build import unchanged
+
+    assert usage.resume is not None
+    config = sweep.config_of(usage.resume)
+    file = unchanged(config, usage.resume)
+    known = {field.name for field in dataclasses.fields(Options)}
+    saved = {name: value for name, value in config["sweep"].items() if name in known}
+    options = dataclasses.replace(Options(**saved), lanes=usage.lanes or saved["lanes"], distributed=usage.distributed)
+    if experiment.RunFolder(usage.resume).result is not None:
+        print(f"{usage.resume} is finished; lec7 report {usage.resume} tells what came out")
+        return 0
+    _connect(options)
+    space, hp = _space(file, config["sweep"]["space"]), file.restore(config["hyperparameters"])
+    return _run(file, hp, space, options, lambda: usage.resume, config["sweep"]["command"])
+
+
+def _run(file, hp, space, options: Options, folder, command: str) -> int:
+    from lec7 import sweep
+    from lec7.cli.sweep_progress import watch
+    from lec7.experiment import RunFolder
+    from lec7.sweep.processes import is_first
+
+    made: list[Path] = []
+
+    def once() -> Path:
+        made.append(folder())
+        return made[0]
+
+    draw = None
+    if options.random is not None:
+        draw = sweep.Draw(options.random, options.sampler, options.sampler_seed, options.batch)
+    elif options.sampler != "random":
+        raise InputError(f"--sampler {options.sampler} draws settings, expected how many: --random N")
+    start = time.monotonic()
+    try:
+        with watch(options.metric, options.direction, quiet=not is_first()) as observer:
+            results = sweep.run(
+                file.make,
+                space,
+                hp,
+                draw=draw,
+                halving=None if options.halving is None else sweep.Halving(options.halving),
+                judge=sweep.Judge(options.metric, options.direction),
+                machine=sweep.Machine(options.lanes, most_programs=options.programs),
+                folder=once,
+                observer=observer,
+            )
+    except sweep.TooManyPrograms as error:
+        raise InputError(f"{error}: --programs {error.programs}") from None
+    except sweep.Stopped as stopped:
+        print(f"stopped; what has ended is saved. Go on with: lec7 sweep --resume {shlex.quote(str(made[0]))}")
+        return 128 + stopped.signal
+    if not is_first():
+        return 0
+    return _tell(results, RunFolder(made[0]), command, time.monotonic() - start)
+
+
+def _tell(results, folder, command: str, seconds: float) -> int:
+    """Prints what came out, writes the report and the result."""
+    from lec7 import report
+    from lec7.cli.report import tell
+
+    tell(results, command)
+    for path in report.sweep(results, folder.path, folder.path.name, command):
+        print(f"wrote {path}")
+    best = results.best
+    diverged = all(row.status == "diverged" for row in results.rows)
+    row = best.rows[0]
+    ended = {"status": "diverged" if diverged else "finished", "step": row.step, "metrics": dict(row.metrics)}
+    folder.write("result.json", ended | {"seconds": seconds, "lanes": len(results.rows)})
+    print(f"{len(results.rows)} lanes, after {seconds:.1f} s, in {folder.path}")
+    return DIVERGED if diverged else 0
+
+
+def default(file, name: str) -> Any:
+    """What a hyperparameter is where nothing is given."""
+    return next(field.default for field in dataclasses.fields(file.hyperparameters) if field.name == name)
+
+
+def _split(file, words: list[str]) -> tuple[dict[str, str], list[str]]:
+    """The texts of fields with several values, and all other words."""
+    from lec7.sweep.text import is_over
+
+    texts, rest, left = {}, [], list(words)
+    fields = [field.name for field in dataclasses.fields(file.hyperparameters)]
+    options = [field.name for field in dataclasses.fields(Options)]
+    while left:
+        word = left.pop(0)
+        flag, equals, text = word.partition("=")
+        name = flag.removeprefix("--").replace("-", "_")
+        if not equals and left and word.startswith("--"):
+            text = left[0]
+        if word.startswith("--") and name in fields and is_over(text, default(file, name)):
+            if name in texts:
+                raise InputError(f"--{name.replace('_', '-')} is given twice")
+            texts[name] = text
+            left = left if equals else left[1:]
+            continue
+        if word.startswith("--") and name not in [*fields, *options, "help"] and text and is_over(text, 0.0):
+            raise InputError(f"no hyperparameter {flag} in {file.path}{nearest(name, fields)}")
+        rest.append(word)
+    if not texts and not {"-h", "--help"} & set(words):
+        raise InputError(
+            "nothing is swept: give several values of a hyperparameter, "
+            "as in --learning-rate log:1e-4:1e-1:16 --seed 0:4"
+        )
+    return texts, rest
+
+
+def _space(file, texts) -> dict[str, Any]:
+    from lec7.sweep.text import parse
+
+    def typed(name: str):
+        return lambda part: getattr(
+            read(file.hyperparameters, [f"--{name.replace('_', '-')}", *part.split()], f"sweep {file.path.name}", ""),
+            name,
+        )
+
+    return {name: parse(name.replace("_", "-"), text, default(file, name), typed(name)) for name, text in texts.items()}
+
+
+def _read(file, words: list[str]):
+    """The options of the command and the hyperparameters of the file, out of one command line."""
+    taken = {field.name for field in dataclasses.fields(Usage)}
+    for field in dataclasses.fields(file.hyperparameters):
+        if field.name in taken:
+            raise InputError(
+                f"hyperparameter {field.name!r} in {file.path} is an option of lec7 sweep; call it otherwise"
+            )
+    both = dataclasses.make_dataclass("Both", [("sweep", Options), ("hyperparameter", file.hyperparameters)])
+    from lec7.sweep.text import HELP
+
+    about = f"{(file.build.__globals__.get('__doc__') or '').strip()}\n\nSeveral values of a hyperparameter: {HELP}."
+    given = read(both, words, f"sweep {file.path.name}", about)
+    return given.sweep, given.hyperparameter
+
+
+def _connect(options: Options) -> None:
+    """Makes devices of cores, and one sweep of several processes."""
+    import jax
+
+    from lec7 import train
+
+    train.device_per_core()
+    if options.distributed:
+        jax.distributed.initialize()
+
+
+def _settings(options: Options, texts: dict[str, str], command: str) -> dict[str, Any]:
+    """What is needed to go on."""
+    kept = dataclasses.asdict(options) | {"workdir": str(options.workdir), "overwrite": False}
+    return kept | {"space": texts, "command": command}

@@ -1,0 +1,86 @@
+"""Settings that are drawn, and not all there are: at random, or by Optuna where the ones before did well."""
+
+import dataclasses
+import importlib
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Literal
+
+from lec7.errors import InputError
+from lec7.sweep.results import SEED, Direction, Row, worth
+from lec7.sweep.space import Point, Span, draw, with_seeds
+
+Sampler = Literal["random", "tpe"]
+Tell = Callable[[Sequence[Row], str, Direction], None]
+"""Takes rows of the points that were asked, the metric and its direction."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Draw:
+    """How many settings are drawn, and how.
+
+    Attributes:
+        count: number of settings; each has all seeds of the space.
+        sampler: "random", or "tpe", the tree-structured Parzen estimator (Bergstra et al., 2011) of Optuna.
+        seed: of the draws.
+        batch: settings that Optuna is asked for before it is told how they did.
+    """
+
+    count: int
+    sampler: Sampler = "random"
+    seed: int = 0
+    batch: int = 8
+
+    def __post_init__(self):
+        for name in ("count", "batch"):
+            if getattr(self, name) < 1:
+                raise InputError(f"{name} is {getattr(self, name)}, expected at least 1 setting to draw")
+        if self.sampler not in ("random", "tpe"):
+            raise InputError(f'sampler is {self.sampler!r}, expected "random" or "tpe"')
+
+
+def asked(how: Draw, space: Mapping[str, Span | tuple[Any, ...]], hp: Any) -> Iterator[tuple[list[Point], Tell]]:
+    """Points to train, some at a time, and what to tell of them before the next are asked.
+
+    Raises:
+        InputError: Optuna is wanted and missing.
+    """
+    if how.sampler == "random":
+        yield draw(space, how.count, how.seed, hp), lambda rows, metric, direction: None
+        return
+    optuna: Any = _optuna()
+    # One that knows of the trials of its batch, so that these do not crowd.
+    study = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=how.seed, constant_liar=True))
+    for begun in range(0, how.count, how.batch):
+        trials = [study.ask() for _ in range(min(how.batch, how.count - begun))]
+        settings = [
+            {name: _suggest(trial, name, space[name], getattr(hp, name)) for name in space if name != SEED}
+            for trial in trials
+        ]
+        points = with_seeds(settings, space)
+
+        def tell(rows: Sequence[Row], metric: str, direction: Direction, trials=trials) -> None:
+            each = len(rows) // len(trials)
+            sign = 1 if direction == "minimize" else -1
+            for i, trial in enumerate(trials):
+                mean, _ = worth(rows[i * each : (i + 1) * each], metric)
+                study.tell(trial, math.inf if math.isnan(mean) else sign * mean)
+
+        yield points, tell
+
+
+def _suggest(trial: Any, name: str, values: Span | tuple[Any, ...], default: Any) -> Any:
+    if isinstance(values, tuple):
+        return values[trial.suggest_categorical(name, list(range(len(values))))]
+    if isinstance(default, int):
+        return trial.suggest_int(name, round(values.low), round(values.high), log=values.log)
+    return trial.suggest_float(name, values.low, values.high, log=values.log)
+
+
+def _optuna() -> Any:
+    try:
+        optuna = importlib.import_module("optuna")
+    except ImportError:
+        raise InputError("the sampler tpe is Optuna's, which is not installed: pip install 'lec7[optuna]'") from None
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    return optuna

@@ -1,0 +1,214 @@
+"""Lanes through a program, as many at a time as suits the machine."""
+
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cached_property
+from typing import Any
+
+import jax
+import numpy as np
+
+from lec7.errors import InputError
+from lec7.experiment.evaluation import Figures, order
+from lec7.experiment.signals import StopRequest
+from lec7.sweep import memory, width
+from lec7.sweep.lane import Lane, limit_of
+from lec7.sweep.observer import Observer
+from lec7.sweep.program import Program, Wide, on_host
+from lec7.sweep.space import Point
+from lec7.typing import Device, Metrics, PyTree
+
+TRIAL_SECONDS = 0.2
+"""How long steps are timed for, at least, three times."""
+
+
+class Runner:
+    """The lanes of one group.
+
+    Args:
+        program: what they run.
+        values: from points to the traced fields, with a leading axis of lanes.
+        sample: a point to measure with.
+        devices: what they are dealt out to.
+        lanes: how many side by side on a device; None to find out.
+        observer: who watches.
+        stop: what asks to stop.
+    """
+
+    def __init__(
+        self,
+        program: Program,
+        values: Callable[[Sequence[Point]], Mapping[str, np.ndarray]],
+        sample: Point,
+        devices: Sequence[Device],
+        lanes: int | None,
+        observer: Observer,
+        stop: StopRequest,
+    ):
+        self.program, self.values, self.sample, self.devices, self.lanes = program, values, sample, devices, lanes
+        self.observer, self.stop = observer, stop
+        self.wide: Wide | None = None
+
+    @property
+    def steps(self) -> int:
+        """Steps of a lane, from the first to the last."""
+        return self.program.first.steps
+
+    def step(self, share: float) -> int:
+        """The step at which so much of the training is done."""
+        return max(1, math.ceil(share * self.steps - 1e-9))
+
+    @cached_property
+    def first_state(self) -> PyTree:
+        """A lane's state before its first step, on the host."""
+        return self.program.init({name: column[0] for name, column in self.values([self.sample]).items()})
+
+    def check_memory(self) -> None:
+        """Refuses more lanes side by side than a device can have, as far as is known ahead of compiling.
+
+        Raises:
+            InputError: with the bytes.
+        """
+        room, wanted = memory.room(self.program, self.devices), self.lanes or 1
+        if wanted > room:
+            each = memory.least(self.program) / 1e6
+            raise InputError(
+                f"{wanted} lanes side by side take at least {wanted * each:,.0f} MB of a device ({each:,.1f} MB each), "
+                f"which has {memory.limit(self.devices) / 1e6:,.0f} MB for them; expected at most {room} lanes"
+            )
+
+    def advance(self, lanes: Sequence[Lane], until: int) -> Iterator[list[Lane]]:
+        """Trains lanes that are under way up to a step, and yields them, some at a time, as they get there.
+
+        Each comes back ended, or with its state on the host.
+        """
+        for at in sorted({lane.step for lane in lanes if lane.status is None}):
+            waiting = [lane for lane in lanes if lane.status is None and lane.step == at < until]
+            while waiting and not self.stop:
+                wide = self._suiting(len(waiting), until - at)
+                wave, waiting = waiting[: wide.width], waiting[wide.width :]
+                self._train(wide, wave, until)
+                yield wave
+
+    def _train(self, wide: Wide, wave: Sequence[Lane], until: int) -> None:
+        first, start = self.program.first, time.monotonic()
+        filled = [*wave, *[wave[-1]] * (wide.width - len(wave))]
+        points = wide.points(self.values([lane.point for lane in filled]))
+        wide.prepare()
+        states = self._states(filled)
+        limits = [limit_of(state) for state in states[: len(wave)]]
+        state, at, begun = wide.pack(states), wave[0].step, wave[0].step
+        names = order(state)
+        for lane in wave:
+            lane.state = None
+        waiting: list[tuple[int, int, Metrics, Figures | None]] = []
+        while at < until and not self.stop and any(lane.status is None for lane in wave):
+            count = min(first.log_every - at % first.log_every, until - at)
+            state, rows = wide.section(state, points, count)
+            before, at = at, at + count
+            due = at // first.evaluate_every > before // first.evaluate_every or at == until
+            waiting.append((at, count, rows, wide.judge(state, points) if due else None))
+            # This window is being computed: the one before it is looked at meanwhile.
+            if len(waiting) > 1:
+                self._look(wave, limits, names, *waiting.pop(0))
+        for window in waiting:
+            self._look(wave, limits, names, *window)
+        wide.timed(at - begun, time.monotonic() - start)
+        if at < self.steps and (left := [(i, lane) for i, lane in enumerate(wave) if lane.status is None]):
+            host = on_host(state)
+            for i, lane in left:
+                lane.state = jax.tree.map(lambda leaf, i=i: leaf[i].copy(), host)
+        for lane in wave:
+            if lane.status is None and at == self.steps:
+                lane.end("finished")
+
+    def _look(
+        self,
+        wave: Sequence[Lane],
+        limits: Sequence[int | None],
+        names: Sequence[str],
+        at: int,
+        count: int,
+        rows: Metrics,
+        found: Figures | None,
+    ) -> None:
+        """Waits for a window, and hands each lane that is under way what is its."""
+        metrics, figures = jax.device_get((rows, found))
+        running = 0
+        for i, (lane, limit) in enumerate(zip(wave, limits, strict=True)):
+            if lane.status is not None:
+                continue
+            running += 1
+            lane.window(at, {name: row[i, :count] for name, row in metrics.items()}, limit)
+            if lane.status is None and figures is not None:
+                lane.judged(at, jax.tree.map(lambda leaf, i=i: leaf[i], figures), names)
+            if lane.status == "diverged":
+                self.observer.advance(1, self.steps - at)
+        self.observer.advance(running, running * count)
+
+    def _states(self, lanes: Sequence[Lane]) -> list[Any]:
+        """The states of lanes, on the host; of those that have not begun, their first."""
+        points = self.values([lane.point for lane in lanes])
+        return [
+            self.program.init({name: column[i] for name, column in points.items()})
+            if lane.state is None
+            else lane.state
+            for i, lane in enumerate(lanes)
+        ]
+
+    def _suiting(self, count: int, steps: int) -> Wide:
+        """The program for so many lanes that have so many steps to go."""
+        devices = max(1, len(self.devices))
+        if self.wide is None:
+            self.wide = self._chosen(count, steps)
+        wide = self.wide
+        # Fewer than it has lanes: a smaller program, where it saves more than it costs.
+        narrow = min(wide.width, math.ceil(count / devices) * devices)
+        if narrow in [made.width for made in self.program.made]:
+            return self._made(narrow)
+        saved = (wide.step_seconds or 0.0) * steps * (1 - narrow / wide.width)
+        return self._made(narrow) if saved > wide.compile_seconds else wide
+
+    def _made(self, lanes: int) -> Wide:
+        return self.program.wide(lanes, self.devices)
+
+    def _chosen(self, count: int, steps: int) -> Wide:
+        """The program for as many lanes side by side as are wanted, or as turn out to be fast."""
+        devices = max(1, len(self.devices))
+        most = math.ceil(count / devices)
+        if self.lanes is not None or most == 1:
+            return self._made(min(self.lanes or 1, most) * devices)
+        most = min(most, memory.room(self.program, self.devices))
+        first = width.first_guess(self.program.flops(), most, (self.devices or jax.devices())[0].platform)
+        self._made(first * devices).prepare()  # others are compiled to be tried, and this one to be used
+        trials = width.choose(self._trial, first, most, math.ceil(count / devices) * steps)
+        if not trials:
+            raise InputError(f"one lane alone is too large for the memory of {(self.devices or jax.devices())[0]}")
+        where = f" on each of {devices} devices" if devices > 1 else ""
+        figures = ", ".join(f"{1e6 * one.seconds / devices:.0f} us with {one.lanes}" for one in sorted(trials))
+        self.observer.say(f"lanes side by side{where}: {trials[0].lanes}; a step of one takes {figures}")
+        return self._made(trials[0].lanes * devices)
+
+    def _trial(self, lanes: int) -> width.Trial | None:
+        """How fast so many lanes a device are; what they compute is thrown away. None where there is no memory."""
+        if lanes > memory.room(self.program, self.devices):
+            return None
+        start = time.monotonic()
+        wide = self._made(lanes * max(1, len(self.devices)))
+        points = wide.points(self.values([self.sample] * wide.width))
+        state = wide.pack([self.first_state] * wide.width)
+        wide.settle()
+        count, runs = 1, 0
+        state, _ = jax.block_until_ready(wide.section(state, points, 1))
+        while runs < 3:
+            begun = time.monotonic()
+            state, _ = jax.block_until_ready(wide.section(state, points, count))
+            took = time.monotonic() - begun
+            if took < TRIAL_SECONDS and count < self.program.first.log_every:
+                count = min(2 * count, self.program.first.log_every)
+                continue
+            runs += 1
+            wide.timed(count, took)
+        seconds = (wide.step_seconds or 0.0) / lanes
+        return width.Trial(lanes, seconds, time.monotonic() - start)

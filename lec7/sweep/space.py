@@ -1,0 +1,186 @@
+"""What a sweep is over: values of fields, and the points that they make."""
+
+import dataclasses
+import itertools
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from lec7.errors import InputError, nearest, short
+from lec7.sweep.results import SEED
+
+MOST_SEED = 2**31 - 1
+Point = dict[str, Any]
+"""Fields of a dataclass of hyperparameters, by name."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Span:
+    """Numbers from `low` to `high`, both included, evenly apart, or their logarithms.
+
+    Attributes:
+        low: the least.
+        high: the greatest.
+        count: how many; None where they are to be drawn.
+        log: whether it is ratios that are even, and not differences.
+    """
+
+    low: float
+    high: float
+    count: int | None
+    log: bool
+
+    def __post_init__(self):
+        if not (math.isfinite(self.low) and math.isfinite(self.high) and self.low < self.high):
+            raise InputError(f"{self} is empty, expected a low end below the high one")
+        if self.log and self.low <= 0:
+            raise InputError(f"{self} goes through zero, expected ends above it; lin: has the same in even steps")
+        if self.count is not None and self.count < 2:
+            raise InputError(f"{self} has {self.count} values, expected at least 2, the ends")
+
+    def __str__(self) -> str:
+        count = "" if self.count is None else f":{self.count}"
+        return f"{'log' if self.log else 'lin'}:{self.low:g}:{self.high:g}{count}"
+
+    def values(self) -> list[float]:
+        """The numbers.
+
+        >>> log(1e-3, 1e-1, 3).values(), linear(0, 1, 3).values()
+        ([0.001, 0.01, 0.1], [0.0, 0.5, 1.0])
+        """
+        if self.count is None:
+            raise InputError(f"{self} says not how many values it has, expected {self}:N, or to be drawn from (random)")
+        spaced = np.geomspace if self.log else np.linspace
+        return [float(f"{value:.6g}") for value in spaced(self.low, self.high, self.count)]
+
+    def draw(self, random: np.random.Generator) -> float:
+        """One of the numbers between the ends."""
+        if self.log:
+            return float(np.exp(random.uniform(np.log(self.low), np.log(self.high))))
+        return float(random.uniform(self.low, self.high))
+
+
+def log(low: float, high: float, count: int | None = None) -> Span:
+    """Numbers whose ratios are even, from `low` to `high`, both included; without a count they are to be drawn."""
+    return Span(float(low), float(high), count, log=True)
+
+
+def linear(low: float, high: float, count: int | None = None) -> Span:
+    """Numbers whose differences are even, from `low` to `high`, both included; without a count they are to be drawn."""
+    return Span(float(low), float(high), count, log=False)
+
+
+Space = Mapping[str, Span | Sequence[Any] | range]
+"""For each field that a sweep is over its values, or what they lie between."""
+
+
+def checked(space: Space, hyperparameters: Any) -> dict[str, Span | tuple[Any, ...]]:
+    """The space with values of the fields' types.
+
+    Args:
+        space: what the sweep is over.
+        hyperparameters: an instance of the dataclass that has the fields.
+
+    Raises:
+        InputError: no such field, no values, one twice, or one of another type.
+    """
+    known = [field.name for field in dataclasses.fields(hyperparameters)]
+    if not space:
+        raise InputError(f"the sweep is over no field, expected values for some of {', '.join(known)}")
+    found: dict[str, Span | tuple[Any, ...]] = {}
+    for name, values in space.items():
+        if name not in known:
+            raise InputError(f"no hyperparameter {name!r}{nearest(name, known)}; there are {', '.join(known)}")
+        found[name] = _checked(name, values, getattr(hyperparameters, name))
+    return found
+
+
+def _checked(name: str, given: Any, default: Any) -> Span | tuple[Any, ...]:
+    whole = isinstance(default, int) and not isinstance(default, bool)
+    if isinstance(given, Span):
+        if whole:
+            if given.count is None and not given.log:
+                return tuple(range(math.ceil(given.low), math.floor(given.high) + 1))
+            if given.count is not None:
+                return tuple(dict.fromkeys(round(value) for value in given.values()))
+            return given
+        if not isinstance(default, float):
+            raise InputError(f"{name} is over {given}, expected a list: the field is {default!r}, and no number")
+        return given
+    if isinstance(given, str) or not isinstance(given, Iterable):
+        raise InputError(
+            f"{name} is over {short(given)}, expected a list of values, a range, sweep.log or sweep.linear"
+        )
+    values = tuple(_typed(name, value, default) for value in given)
+    if not values:
+        raise InputError(f"{name} is over no value at all, expected at least one")
+    for value, count in ((value, values.count(value)) for value in values):
+        if count > 1:
+            raise InputError(f"{name} has {value!r} {count} times, expected different values")
+    return values
+
+
+def _typed(name: str, value: Any, default: Any) -> Any:
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(default, float) and isinstance(value, int) and not isinstance(value, bool):
+        value = float(value)
+    if isinstance(default, int | float) and not isinstance(default, bool) and type(value) is not type(default):
+        raise InputError(f"{name} is {short(value)}, expected {'an int' if isinstance(default, int) else 'a number'}")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise InputError(f"{name} is {value}, expected a finite number")
+    if name == SEED and not 0 <= value <= MOST_SEED:
+        raise InputError(f"{SEED} is {value}, expected one from 0 to {MOST_SEED}")
+    return tuple(value) if isinstance(value, list) else value
+
+
+def values_of(one: Span | tuple[Any, ...]) -> list[Any]:
+    """The values of a field."""
+    return one.values() if isinstance(one, Span) else list(one)
+
+
+def grid(space: Mapping[str, Span | tuple[Any, ...]]) -> list[Point]:
+    """Each value with each: the last field's change fastest.
+
+    >>> grid({"optimizer": ("adam", "sgd"), "seed": (0, 1)})[1]
+    {'optimizer': 'adam', 'seed': 1}
+    """
+    return [dict(zip(space, values, strict=True)) for values in itertools.product(*map(values_of, space.values()))]
+
+
+def draw(space: Mapping[str, Span | tuple[Any, ...]], count: int, seed: int, hyperparameters: Any) -> list[Point]:
+    """So many settings drawn independently, each with all seeds that the space has.
+
+    The n-th is the same however many are drawn.
+
+    Args:
+        space: of `checked`.
+        count: number of settings.
+        seed: of the draws.
+        hyperparameters: an instance of the dataclass, whose ints stay ints.
+
+    Raises:
+        InputError: the count is below 1.
+    """
+    if count < 1:
+        raise InputError(f"{count} settings are to be drawn, expected at least 1")
+    generator = np.random.default_rng(seed)
+
+    def one(name: str) -> Any:
+        values = space[name]
+        if not isinstance(values, Span):
+            return values[int(generator.integers(len(values)))]
+        drawn = values.draw(generator)
+        return round(drawn) if isinstance(getattr(hyperparameters, name), int) else drawn
+
+    settings = [{name: one(name) for name in space if name != SEED} for _ in range(count)]
+    return with_seeds(settings, space)
+
+
+def with_seeds(settings: Sequence[Point], space: Mapping[str, Span | tuple[Any, ...]]) -> list[Point]:
+    """Each setting with each seed of the space; as it is where the space has none."""
+    if SEED not in space:
+        return [dict(setting) for setting in settings]
+    return [setting | {SEED: seed} for setting in settings for seed in values_of(space[SEED])]
