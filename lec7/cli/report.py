@@ -58,9 +58,8 @@ def tell(results: Results, command: str, top: int = TOP) -> None:
     Raises:
         InputError: no lane has ended.
     """
-    from lec7.report.sweep import best, cleaned, summary, table
+    from lec7.report.sweeps.figures import best, summary, table
 
-    results = cleaned(results)
     columns, rows = table(results)
     show(f"{summary(results)}; the best by {results.metric} first", columns, rows[:top])
     if len(rows) > top:

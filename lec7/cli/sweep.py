@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import shlex
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import tyro
+from rich.prompt import Confirm
 
 from lec7.cli.options import read
 from lec7.cli.run import DIVERGED
@@ -153,6 +155,8 @@ def _run(file, hp, space, options: Options, folder, command: str) -> int:
                 observer=observer,
             )
     except sweep.TooManyPrograms as error:
+        if sys.stdin.isatty() and Confirm.ask(f"{error}. Compile {error.programs} programs?", default=False):
+            return _run(file, hp, space, dataclasses.replace(options, programs=error.programs), folder, command)
         raise InputError(f"{error}: --programs {error.programs}") from None
     except sweep.Stopped as stopped:
         print(f"stopped; what has ended is saved. Go on with: lec7 sweep --resume {shlex.quote(str(made[0]))}")

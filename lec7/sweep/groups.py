@@ -1,7 +1,9 @@
 """Which points share a program: those that agree in all fields that a program has to know."""
 
 import dataclasses
+import traceback
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -127,6 +129,13 @@ def fallbacks(group: Group, trace: Callable[[Group], Any]) -> list[Fallback]:
 
 
 def why(error: Exception) -> str:
-    """The first line of what an error says."""
+    """The first line of what an error says, and the latest line of a user's file that it went through."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[0] if lines else type(error).__name__
+    ours = str(Path(__file__).parents[1])
+    theirs = [
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if "site-packages" not in frame.filename and not frame.filename.startswith((ours, "<"))
+    ]
+    where = f" (line {theirs[-1].lineno} of {Path(theirs[-1].filename).name})" if theirs else ""
+    return (lines[0].rstrip(".") if lines else type(error).__name__) + where

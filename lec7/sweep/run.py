@@ -25,7 +25,6 @@ from lec7.sweep.results import SEED, Direction, Results, Row, direction_of
 from lec7.sweep.runner import Runner
 from lec7.sweep.space import Point, Space, checked, grid
 from lec7.sweep.store import Store
-from lec7.train.lanes import check_chunk
 from lec7.typing import Device
 
 MOST_PROGRAMS = 32
@@ -136,7 +135,8 @@ def run(
     """
     hp = _defaults(build) if hp is None else hp
     over = checked(space, hp)
-    check_chunk(machine.lanes)
+    if machine.lanes is not None and machine.lanes < 1:
+        raise InputError(f"lanes is {machine.lanes}, expected how many run side by side on a device, at least 1")
     if draw is not None and halving is not None and draw.sampler == "tpe":
         raise InputError("halving is for settings that are there from the start, expected it without the sampler tpe")
     with stop_request() as stop:
@@ -218,21 +218,29 @@ class Course:
         """Stops the lanes of settings that are not among the better ones."""
         assert self.halving is not None
         metric, direction = self.judged_by
-        mine = [
-            (lane.number, lane.at(metric, runner.step(share))) for runner, part in parts for lane in part if lane.here
-        ]
-        seen = dict(pair for pairs in gathered(mine) for pair in pairs)
         settings: dict[tuple, list[Lane]] = {}
-        for _, part in parts:
+        for runner, part in parts:
             for lane in part:
-                settings.setdefault(_setting(lane.point), []).append(lane)
-        numbers = sorted(settings.values(), key=lambda lanes: lanes[0].number)
-        values = [float(np.mean([seen[lane.number] for lane in lanes])) for lanes in numbers]
+                if lane.status != "stopped" or lane.step >= runner.step(share):  # else stopped at an earlier rung
+                    settings.setdefault(_setting(lane.point), []).append(lane)
+        seen = dict(pair for pairs in gathered(self._figures(parts, metric, share)) for pair in pairs)
+        asked = sorted(settings.values(), key=lambda lanes: lanes[0].number)
+        values = [float(np.mean([seen[lane.number] for lane in lanes])) for lanes in asked]
         kept = set(survivors(values, self.halving.eta, direction))
-        dropped = [lane for i, lanes in enumerate(numbers) if i not in kept for lane in lanes if lane.status is None]
+        dropped = [lane for i, lanes in enumerate(asked) if i not in kept for lane in lanes if lane.status is None]
         for lane in dropped:
             lane.end("stopped", f"stopped after {share:.3g} of the steps: not among the best of {self.halving.eta:g}")
-        self._note([lane for lane in dropped if lane.here])
+        here = [(runner, lane) for runner, part in parts for lane in part if lane.here and lane in dropped]
+        self.observer.advance(0, sum(runner.steps - lane.step for runner, lane in here))
+        self._note([lane for _, lane in here])
+
+    def _figures(
+        self, parts: Sequence[tuple[Runner, list[Lane]]], metric: str, share: float
+    ) -> list[tuple[int, float]]:
+        """The figure of each of this process's lanes at a rung."""
+        return [
+            (lane.number, lane.at(metric, runner.step(share))) for runner, part in parts for lane in part if lane.here
+        ]
 
     def _note(self, ended: Sequence[Lane]) -> None:
         self.store.add([lane.row for lane in ended])
@@ -295,7 +303,7 @@ class Course:
                 self.observer,
                 self.stop,
             )
-            runner.check_memory()
+            runner.check_memory(len(part.lanes))
             self.runners[part.key] = runner
         return []
 

@@ -64,18 +64,20 @@ class Runner:
         """A lane's state before its first step, on the host."""
         return self.program.init({name: column[0] for name, column in self.values([self.sample]).items()})
 
-    def check_memory(self) -> None:
-        """Refuses more lanes side by side than a device can have, as far as is known ahead of compiling.
+    def check_memory(self, count: int) -> None:
+        """Refuses what a device has no memory for, as far as is known ahead of compiling, for so many lanes in all.
 
         Raises:
             InputError: with the bytes.
         """
-        room, wanted = memory.room(self.program, self.devices), self.lanes or 1
+        room = memory.room(self.program, self.devices)
+        wanted = min(self.lanes or 1, math.ceil(count / max(1, len(self.devices))))
         if wanted > room:
-            each = memory.least(self.program) / 1e6
+            each, there = memory.least(self.program) / 1e6, memory.limit(self.devices) / 1e6
+            fits = f"; expected at most {room} lanes" if room else ": the model is too large"
             raise InputError(
                 f"{wanted} lanes side by side take at least {wanted * each:,.0f} MB of a device ({each:,.1f} MB each), "
-                f"which has {memory.limit(self.devices) / 1e6:,.0f} MB for them; expected at most {room} lanes"
+                f"which has {there:,.0f} MB for them{fits}"
             )
 
     def advance(self, lanes: Sequence[Lane], until: int) -> Iterator[list[Lane]]:
@@ -85,8 +87,9 @@ class Runner:
         """
         for at in sorted({lane.step for lane in lanes if lane.status is None}):
             waiting = [lane for lane in lanes if lane.status is None and lane.step == at < until]
+            most = len(waiting)
             while waiting and not self.stop:
-                wide = self._suiting(len(waiting), until - at)
+                wide = self._suiting(most if self.lanes else len(waiting), until - at)
                 wave, waiting = waiting[: wide.width], waiting[wide.width :]
                 self._train(wide, wave, until)
                 yield wave
@@ -163,10 +166,10 @@ class Runner:
         if self.wide is None:
             self.wide = self._chosen(count, steps)
         wide = self.wide
-        # Fewer than it has lanes: a smaller program, where it saves more than it costs.
         narrow = min(wide.width, math.ceil(count / devices) * devices)
-        if narrow in [made.width for made in self.program.made]:
+        if self.lanes or narrow in [made.width for made in self.program.made]:
             return self._made(narrow)
+        # Fewer than it has lanes: a smaller program, where it saves more than it costs.
         saved = (wide.step_seconds or 0.0) * steps * (1 - narrow / wide.width)
         return self._made(narrow) if saved > wide.compile_seconds else wide
 

@@ -16,7 +16,12 @@ import lec7.sweep
 from lec7 import report
 from lec7.cli import report as command
 from lec7.errors import InputError
-from lec7.report.sweep import Field, band, best_line, cells, cleaned, is_scatter, limits, pairs, scale, table, varied
+from lec7.report.sweeps.axes import limits, scale
+from lec7.report.sweeps.curves import band
+from lec7.report.sweeps.fields import Field, varied
+from lec7.report.sweeps.fieldwise import best_line
+from lec7.report.sweeps.figures import table
+from lec7.report.sweeps.pairwise import cells, is_scatter, pairs
 from lec7.sweep.results import Results, Row
 
 RATES, DROPOUTS, OPTIMIZERS, SEEDS = (1e-4, 1e-3, 1e-2, 1e-1), (0.0, 0.1, 0.5), ("adam", "sgd"), (0, 1, 2)
@@ -57,10 +62,8 @@ def drawn(count=40):
 
 def over(name, values, worths, **options):
     """A sweep over one field."""
-    rows = (
-        lane(number, {name: value}, float(x), **options)
-        for number, (value, x) in enumerate(zip(values, worths, strict=True))
-    )
+    points = enumerate(zip(values, worths, strict=True))
+    rows = [lane(number, {name: value}, float(x), **options) for number, (value, x) in points]
     return Results(tuple(rows), "test/loss", "minimize")
 
 
@@ -104,12 +107,11 @@ def test_without_seeds_there_is_no_column_for_them():
     assert rows == [["sgd", "0.2500", "0.7500", "finished"], ["adam", "0.5000", "0.5000", "finished"]]
 
 
-def test_texts_in_place_of_numbers_count_as_nan():
-    good = lane(0, {"width": 1}, 0.5)
-    bad = Row(1, {"width": 2}, "finished", 9, {"test/loss": "nan"}, {"train/loss": [(3, 2.0), (6, "inf"), (9, "nan")]})
-    found = cleaned(Results((bad, good), "test/loss", "minimize"))
-    assert [row[1] for row in table(found)[1]] == ["0.5000", "nan"]
-    assert found.rows[0].curves == {"train/loss": [(3, 2.0)]}
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_figures_that_are_not_finite_count_as_nan(value):
+    bad = Row(1, {"width": 2}, "finished", 9, {"test/loss": value}, {})
+    rows = table(Results((bad, lane(0, {"width": 1}, 0.5)), "test/loss", "minimize"))[1]
+    assert [row[1] for row in rows] == ["0.5000", "nan"]
 
 
 def test_a_sweep_without_results_is_refused(tmp_path):
@@ -214,9 +216,8 @@ def test_an_awful_value_flattens_nothing():
 
 def test_a_band_is_at_the_steps_that_all_runs_have():
     curves = [[(10, 1.0), (20, 2.0), (30, 3.0)], [(10, 2.0), (20, 6.0)]]
-    rows = [Row(i, {}, "stopped", 30, {}, {"test/loss": curve}) for i, curve in enumerate(curves)]
-    np.testing.assert_array_equal(band(rows, "test/loss"), [[10, 20], [1.5, 4], [1, 2], [2, 6]])
-    assert band(rows, "none").shape == (4, 0)
+    np.testing.assert_array_equal(band(curves), [[10, 20], [1.5, 4], [1, 2], [2, 6]])
+    assert band([*curves, []]).shape == (4, 0)
 
 
 # The pictures and the page.
@@ -290,6 +291,14 @@ def test_a_diverged_lane_ends_in_a_cross_at_the_edge_of_what_is_good(figures, tm
     assert train.get_ylim()[1] < 10
 
 
+def test_a_curve_has_the_points_that_are_finite(figures, tmp_path):
+    curve = [(3, 2.0), (6, math.inf), (9, math.nan), (12, 1.0)]
+    row = Row(0, {"width": 1}, "finished", 12, {}, {"train/loss": curve, "test/loss": curve[1:3]})
+    report.sweep(Results((row,), "test/loss", "minimize"), tmp_path, "holes", COMMAND)
+    (train,) = figures["curves.png"].axes
+    np.testing.assert_array_equal(train.lines[0].get_xydata(), [[3, 2], [12, 1]])
+
+
 def test_of_many_pairs_six_are_drawn_and_the_page_says_so(figures, tmp_path):
     names = "abcde"
     rows = [
@@ -345,7 +354,10 @@ def test_all_settings_with_one_run_that_diverged(figures, tmp_path):
 
 
 def test_no_curves_and_no_figures(figures, tmp_path):
-    rows = (Row(0, {"width": 1}, "diverged", 3, {}, {}), Row(1, {"width": 2}, "finished", 3, {"test/loss": "nan"}, {}))
+    rows = (
+        Row(0, {"width": 1}, "diverged", 3, {}, {}),
+        Row(1, {"width": 2}, "finished", 3, {"test/loss": math.nan}, {}),
+    )
     assert written(Results(rows, "test/loss", "minimize"), tmp_path) == ["report"]
 
 
