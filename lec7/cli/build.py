@@ -38,9 +38,18 @@ def build(file, hp, many: Many):
 def rebuild(folder):
     """What a run is of, from its `config.json`; refuses a file that has changed since."""
     config = folder.config
+    refuse_sweep(config, folder.path)
     file = unchanged(config, folder.path)
     hp = file.restore(config["hyperparameters"])
     return build(file, hp, Many(config.get("members", 1), config.get("chunk")))
+
+
+def refuse_sweep(config, path: Path) -> None:
+    """Refuses the folder of a sweep, where that of a run is wanted."""
+    if "sweep" in config:
+        raise InputError(
+            f"{path} is a sweep, and no run; lec7 report {path} tells what came out, lec7 sweep --resume {path} goes on"
+        )
 
 
 def unchanged(config, path: Path):

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import tyro
 
-from lec7.cli.build import Many, build, rebuild
+from lec7.cli.build import Many, build, rebuild, refuse_sweep
 from lec7.cli.options import read
 from lec7.errors import InputError
 
@@ -104,6 +104,7 @@ def _resume(path: Path, averages: bool) -> int:
     from lec7 import experiment
 
     folder = experiment.RunFolder(path)
+    refuse_sweep(folder.config, path)
     result = folder.result
     if result and result["status"] == "finished":
         none = "" if averages else "; no new averages were begun"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lec7.cli.options import read
 from lec7.cli.tables import number, show
@@ -45,10 +45,17 @@ def _row(run: RunFolder) -> tuple[str, ...]:
     metrics = result["metrics"] or next((row for row in reversed(rows) if "test/loss" in row), {})
     return (
         run.path.name,
-        Path(config["experiment"]).stem + (f" x {config['members']}" if config.get("members", 1) > 1 else ""),
+        Path(config["experiment"]).stem + _how_many(config, result),
         result["status"],
         str(result["step"]),
         number(metrics.get("test/accuracy")),
         number(metrics.get("test/loss")),
         f"{result['seconds']:.1f}" if "seconds" in result else "",
     )
+
+
+def _how_many(config: dict[str, Any], result: dict[str, Any]) -> str:
+    """How many members an ensemble has, or lanes a sweep, of which the figures are the best one's."""
+    if "sweep" in config:
+        return f" x {result['lanes']} lanes" if "lanes" in result else ", a sweep"
+    return f" x {config['members']}" if config.get("members", 1) > 1 else ""

@@ -3,7 +3,7 @@
 from lec7.sweep.draw import Draw
 from lec7.sweep.folder import config_of, read
 from lec7.sweep.halving import Halving, survivors
-from lec7.sweep.observer import Observer
+from lec7.sweep.observer import Observer, Silent
 from lec7.sweep.results import Results, Row, Setting, option
 from lec7.sweep.run import Judge, Machine, Stopped, TooManyPrograms, run
 from lec7.sweep.space import Space, Span, checked, linear, log
@@ -17,6 +17,7 @@ __all__ = [
     "Results",
     "Row",
     "Setting",
+    "Silent",
     "Space",
     "Span",
     "Stopped",

@@ -26,7 +26,7 @@ class Observer(Protocol):
 
 
 class Silent:
-    """Nobody watches."""
+    """Nobody watches; an observer that is to hear of a few things alone is made of it."""
 
     def begin(self, lanes: int, steps: int) -> None: ...  # noqa: D102
     def advance(self, lanes: int, steps: int) -> None: ...  # noqa: D102

@@ -73,6 +73,7 @@ class Program:
         jax.eval_shape(self.section, self.state, self.point, examples, jax.ShapeDtypeStruct((), np.int32))
         jax.eval_shape(self.judge, self.state, self.point, examples)
 
+    @cached_property
     def flops(self) -> float:
         """Floating-point operations of a lane's step, as XLA counts them ahead of compiling."""
         lowered = self.section.lower(self.state, self.point, self.shared, np.int32(1))

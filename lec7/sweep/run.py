@@ -2,7 +2,7 @@
 
 import dataclasses
 import typing
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from lec7.sweep.processes import everywhere, gathered, share
 from lec7.sweep.program import Program
 from lec7.sweep.results import SEED, Direction, Results, Row, direction_of
 from lec7.sweep.runner import Runner
-from lec7.sweep.space import Point, Space, checked, grid
+from lec7.sweep.space import Point, Space, checked, checked_points, grid
 from lec7.sweep.store import Store
 from lec7.typing import Device
 
@@ -77,7 +77,7 @@ class Judge:
 
 def run(
     build: Build,
-    space: Space,
+    space: Space | Sequence[Point],
     hp: Any = None,
     *,
     draw: Draw | None = None,
@@ -94,7 +94,8 @@ def run(
 
     Args:
         build: from hyperparameters to the experiment.
-        space: for each field values, `log(low, high, n)` or `linear(low, high, n)`.
+        space: for each field values, `log(low, high, n)` or `linear(low, high, n)`: each goes with each; or points, a
+            dict of fields each.
         hp: the other hyperparameters; by default those that the dataclass has, which `build` is annotated with.
         draw: settings to draw, in place of the whole grid.
         halving: settings that do badly are not trained to the end.
@@ -134,17 +135,20 @@ def run(
     ({'learning_rate': 0.1}, 4)
     """
     hp = _defaults(build) if hp is None else hp
-    over = checked(space, hp)
     if machine.lanes is not None and machine.lanes < 1:
         raise InputError(f"lanes is {machine.lanes}, expected how many run side by side on a device, at least 1")
+    if draw is not None and not isinstance(space, Mapping):
+        raise InputError("settings are drawn from a space, and points are given; give one or the other")
     if draw is not None and halving is not None and draw.sampler == "tpe":
         raise InputError("halving is for settings that are there from the start, expected it without the sampler tpe")
     with stop_request() as stop:
         course = Course(build, hp, judge, machine, halving, folder, observer or Silent(), stop)
-        if draw is None:
-            course.go(grid(over))
+        if not isinstance(space, Mapping):
+            course.go(checked_points(space, hp))
+        elif draw is None:
+            course.go(grid(checked(space, hp)))
         else:
-            for points, tell in asked(draw, over, hp):
+            for points, tell in asked(draw, checked(space, hp), hp):
                 tell(course.go(points), *course.judged_by)
                 if stop:
                     break
@@ -209,8 +213,9 @@ class Course:
 
     def _advance(self, parts: Sequence[tuple[Runner, list[Lane]]], share: float) -> None:
         """Trains all lanes that are under way for a share of their steps."""
-        for runner, lanes in parts:
-            for wave in runner.advance(lanes, runner.step(share)):
+        for i, (runner, lanes) in enumerate(parts):
+            following = [partial(other.prepare, waiting) for other, waiting in parts[i + 1 : i + 2]]
+            for wave in runner.advance(lanes, runner.step(share), following):
                 self._note([lane for lane in wave if lane.status is not None])
                 self.store.save([lane for lane in wave if lane.status is None])
 

@@ -64,6 +64,12 @@ class Runner:
         """A lane's state before its first step, on the host."""
         return self.program.init({name: column[0] for name, column in self.values([self.sample]).items()})
 
+    def prepare(self, lanes: Sequence[Lane]) -> None:
+        """Begins to compile what lanes will run, as far as that is known ahead of measuring."""
+        count = sum(lane.status is None for lane in lanes)
+        if self.wide is None and count:
+            self._made(self._first(count) * max(1, len(self.devices))).prepare()
+
     def check_memory(self, count: int) -> None:
         """Refuses what a device has no memory for, as far as is known ahead of compiling, for so many lanes in all.
 
@@ -80,17 +86,23 @@ class Runner:
                 f"which has {there:,.0f} MB for them{fits}"
             )
 
-    def advance(self, lanes: Sequence[Lane], until: int) -> Iterator[list[Lane]]:
+    def advance(
+        self, lanes: Sequence[Lane], until: int, meanwhile: Sequence[Callable[[], None]] = ()
+    ) -> Iterator[list[Lane]]:
         """Trains lanes that are under way up to a step, and yields them, some at a time, as they get there.
 
-        Each comes back ended, or with its state on the host.
+        Each comes back ended, or with its state on the host. What is to be done meanwhile is begun once it is known
+        how many lanes are side by side, and nothing is measured any more.
         """
+        afterwards = list(meanwhile)
         for at in sorted({lane.step for lane in lanes if lane.status is None}):
             waiting = [lane for lane in lanes if lane.status is None and lane.step == at < until]
             most = len(waiting)
             while waiting and not self.stop:
                 wide = self._suiting(most if self.lanes else len(waiting), until - at)
                 wave, waiting = waiting[: wide.width], waiting[wide.width :]
+                while afterwards:
+                    afterwards.pop(0)()
                 self._train(wide, wave, until)
                 yield wave
 
@@ -164,7 +176,7 @@ class Runner:
         """The program for so many lanes that have so many steps to go."""
         devices = max(1, len(self.devices))
         if self.wide is None:
-            self.wide = self._chosen(count, steps)
+            self.wide = self.chosen(count, steps)
         wide = self.wide
         narrow = min(wide.width, math.ceil(count / devices) * devices)
         if self.lanes or narrow in [made.width for made in self.program.made]:
@@ -176,16 +188,14 @@ class Runner:
     def _made(self, lanes: int) -> Wide:
         return self.program.wide(lanes, self.devices)
 
-    def _chosen(self, count: int, steps: int) -> Wide:
+    def chosen(self, count: int, steps: int) -> Wide:
         """The program for as many lanes side by side as are wanted, or as turn out to be fast."""
         devices = max(1, len(self.devices))
-        most = math.ceil(count / devices)
+        most, first = self._most(count), self._first(count)
+        wide = self._made(first * devices).prepare()
         if self.lanes is not None or most == 1:
-            return self._made(min(self.lanes or 1, most) * devices)
-        most = min(most, memory.room(self.program, self.devices))
-        first = width.first_guess(self.program.flops(), most, (self.devices or jax.devices())[0].platform)
-        self._made(first * devices).prepare()  # others are compiled to be tried, and this one to be used
-        trials = width.choose(self._trial, first, most, math.ceil(count / devices) * steps)
+            return wide
+        trials = width.choose(self.trial, first, most, math.ceil(count / devices) * steps)
         if not trials:
             raise InputError(f"one lane alone is too large for the memory of {(self.devices or jax.devices())[0]}")
         where = f" on each of {devices} devices" if devices > 1 else ""
@@ -193,7 +203,19 @@ class Runner:
         self.observer.say(f"lanes side by side{where}: {trials[0].lanes}; a step of one takes {figures}")
         return self._made(trials[0].lanes * devices)
 
-    def _trial(self, lanes: int) -> width.Trial | None:
+    def _most(self, count: int) -> int:
+        """How many of so many lanes a device could have side by side."""
+        most = math.ceil(count / max(1, len(self.devices)))
+        return max(1, min(most, memory.room(self.program, self.devices)))
+
+    def _first(self, count: int) -> int:
+        """How many a device has by hand, or in the first trial."""
+        most = self._most(count)
+        if self.lanes is not None or most == 1:
+            return min(self.lanes or 1, most)
+        return width.first_guess(self.program.flops, most, (self.devices or jax.devices())[0].platform)
+
+    def trial(self, lanes: int) -> width.Trial | None:
         """How fast so many lanes a device are; what they compute is thrown away. None where there is no memory."""
         if lanes > memory.room(self.program, self.devices):
             return None

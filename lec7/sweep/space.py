@@ -136,6 +136,22 @@ def _typed(name: str, value: Any, default: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
+def checked_points(points: Sequence[Mapping[str, Any]], hyperparameters: Any) -> list[Point]:
+    """Points with values of the fields' types.
+
+    Raises:
+        InputError: there is none, they have other fields than one another, or see `checked`.
+    """
+    if not points:
+        raise InputError("there is no point to train at, expected at least one, such as {'learning_rate': 0.1}")
+    for point in points:
+        if point.keys() != points[0].keys():
+            others = ", ".join(points[0])
+            raise InputError(f"a point has {', '.join(point)} and another {others}, expected the same fields")
+    typed = [checked({name: [value] for name, value in point.items()}, hyperparameters) for point in points]
+    return [{name: values[0] for name, values in point.items() if isinstance(values, tuple)} for point in typed]
+
+
 def values_of(one: Span | tuple[Any, ...]) -> list[Any]:
     """The values of a field."""
     return one.values() if isinstance(one, Span) else list(one)

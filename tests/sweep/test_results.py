@@ -142,5 +142,5 @@ def test_saved_states_that_are_damaged_or_anothers_are_passed_over(tmp_path):
 
 
 def test_a_lane_can_not_be_taken_for_another():
-    with pytest.raises(InputError, match="lane 0 was run with {'seed': 1}, and is to be run with {'seed': 0}"):
+    with pytest.raises(InputError, match=r"lane 0 was run with {'seed': 1}, and is to be run with {'seed': 0}"):
         Lane(0, {"seed": 0}).restore(row(0, seed=1))
