@@ -25,6 +25,7 @@ from lec7.sweep.results import SEED, Direction, Results, Row, direction_of
 from lec7.sweep.runner import Runner
 from lec7.sweep.space import Point, Space, checked, checked_points, grid
 from lec7.sweep.store import Store
+from lec7.sweep.wave import Around
 from lec7.typing import Device
 
 MOST_PROGRAMS = 32
@@ -299,15 +300,8 @@ class Course:
             devices = self.machine.used
             if self.machine.devices is None and len(devices) == 1:
                 devices = ()
-            runner = Runner(
-                program,
-                partial(values, part),
-                points[part.lanes[0]],
-                devices[: len(part.lanes)],
-                self.machine.lanes,
-                self.observer,
-                self.stop,
-            )
+            around = Around(partial(values, part), lambda lanes: self.store.save(lanes), self.observer, self.stop)
+            runner = Runner(program, points[part.lanes[0]], devices[: len(part.lanes)], self.machine.lanes, around)
             runner.check_memory(len(part.lanes))
             self.runners[part.key] = runner
         return []

@@ -2,22 +2,18 @@
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
-from typing import Any
 
 import jax
-import numpy as np
 
 from lec7.errors import InputError
-from lec7.experiment.evaluation import Figures, order
-from lec7.experiment.signals import StopRequest
 from lec7.sweep import memory, width
-from lec7.sweep.lane import Lane, limit_of
-from lec7.sweep.observer import Observer
-from lec7.sweep.program import Program, Wide, on_host
+from lec7.sweep.lane import Lane
+from lec7.sweep.program import Program, Wide
 from lec7.sweep.space import Point
-from lec7.typing import Device, Metrics, PyTree
+from lec7.sweep.wave import Around, train
+from lec7.typing import Device, PyTree
 
 TRIAL_SECONDS = 0.2
 """How long steps are timed for, at least, three times."""
@@ -28,26 +24,14 @@ class Runner:
 
     Args:
         program: what they run.
-        values: from points to the traced fields, with a leading axis of lanes.
         sample: a point to measure with.
         devices: what they are dealt out to.
         lanes: how many side by side on a device; None to find out.
-        observer: who watches.
-        stop: what asks to stop.
+        around: what else there is.
     """
 
-    def __init__(
-        self,
-        program: Program,
-        values: Callable[[Sequence[Point]], Mapping[str, np.ndarray]],
-        sample: Point,
-        devices: Sequence[Device],
-        lanes: int | None,
-        observer: Observer,
-        stop: StopRequest,
-    ):
-        self.program, self.values, self.sample, self.devices, self.lanes = program, values, sample, devices, lanes
-        self.observer, self.stop = observer, stop
+    def __init__(self, program: Program, sample: Point, devices: Sequence[Device], lanes: int | None, around: Around):
+        self.program, self.sample, self.devices, self.lanes, self.around = program, sample, devices, lanes, around
         self.wide: Wide | None = None
 
     @property
@@ -62,7 +46,7 @@ class Runner:
     @cached_property
     def first_state(self) -> PyTree:
         """A lane's state before its first step, on the host."""
-        return self.program.init({name: column[0] for name, column in self.values([self.sample]).items()})
+        return self.program.init({name: column[0] for name, column in self.around.values([self.sample]).items()})
 
     def prepare(self, lanes: Sequence[Lane]) -> None:
         """Begins to compile what lanes will run, as far as that is known ahead of measuring."""
@@ -98,79 +82,13 @@ class Runner:
         for at in sorted({lane.step for lane in lanes if lane.status is None}):
             waiting = [lane for lane in lanes if lane.status is None and lane.step == at < until]
             most = len(waiting)
-            while waiting and not self.stop:
+            while waiting and not self.around.stop:
                 wide = self._suiting(most if self.lanes else len(waiting), until - at)
                 wave, waiting = waiting[: wide.width], waiting[wide.width :]
                 while afterwards:
                     afterwards.pop(0)()
-                self._train(wide, wave, until)
+                train(wide, wave, until, self.around)
                 yield wave
-
-    def _train(self, wide: Wide, wave: Sequence[Lane], until: int) -> None:
-        first, start = self.program.first, time.monotonic()
-        filled = [*wave, *[wave[-1]] * (wide.width - len(wave))]
-        points = wide.points(self.values([lane.point for lane in filled]))
-        wide.prepare()
-        states = self._states(filled)
-        limits = [limit_of(state) for state in states[: len(wave)]]
-        state, at, begun = wide.pack(states), wave[0].step, wave[0].step
-        names = order(state)
-        for lane in wave:
-            lane.state = None
-        waiting: list[tuple[int, int, Metrics, Figures | None]] = []
-        while at < until and not self.stop and any(lane.status is None for lane in wave):
-            count = min(first.log_every - at % first.log_every, until - at)
-            state, rows = wide.section(state, points, count)
-            before, at = at, at + count
-            due = at // first.evaluate_every > before // first.evaluate_every or at == until
-            waiting.append((at, count, rows, wide.judge(state, points) if due else None))
-            # This window is being computed: the one before it is looked at meanwhile.
-            if len(waiting) > 1:
-                self._look(wave, limits, names, *waiting.pop(0))
-        for window in waiting:
-            self._look(wave, limits, names, *window)
-        wide.timed(at - begun, time.monotonic() - start)
-        if at < self.steps and (left := [(i, lane) for i, lane in enumerate(wave) if lane.status is None]):
-            host = on_host(state)
-            for i, lane in left:
-                lane.state = jax.tree.map(lambda leaf, i=i: leaf[i].copy(), host)
-        for lane in wave:
-            if lane.status is None and at == self.steps:
-                lane.end("finished")
-
-    def _look(
-        self,
-        wave: Sequence[Lane],
-        limits: Sequence[int | None],
-        names: Sequence[str],
-        at: int,
-        count: int,
-        rows: Metrics,
-        found: Figures | None,
-    ) -> None:
-        """Waits for a window, and hands each lane that is under way what is its."""
-        metrics, figures = jax.device_get((rows, found))
-        running = 0
-        for i, (lane, limit) in enumerate(zip(wave, limits, strict=True)):
-            if lane.status is not None:
-                continue
-            running += 1
-            lane.window(at, {name: row[i, :count] for name, row in metrics.items()}, limit)
-            if lane.status is None and figures is not None:
-                lane.judged(at, jax.tree.map(lambda leaf, i=i: leaf[i], figures), names)
-            if lane.status == "diverged":
-                self.observer.advance(1, self.steps - at)
-        self.observer.advance(running, running * count)
-
-    def _states(self, lanes: Sequence[Lane]) -> list[Any]:
-        """The states of lanes, on the host; of those that have not begun, their first."""
-        points = self.values([lane.point for lane in lanes])
-        return [
-            self.program.init({name: column[i] for name, column in points.items()})
-            if lane.state is None
-            else lane.state
-            for i, lane in enumerate(lanes)
-        ]
 
     def _suiting(self, count: int, steps: int) -> Wide:
         """The program for so many lanes that have so many steps to go."""
@@ -200,7 +118,7 @@ class Runner:
             raise InputError(f"one lane alone is too large for the memory of {(self.devices or jax.devices())[0]}")
         where = f" on each of {devices} devices" if devices > 1 else ""
         figures = ", ".join(f"{1e6 * one.seconds / devices:.0f} us with {one.lanes}" for one in sorted(trials))
-        self.observer.say(f"lanes side by side{where}: {trials[0].lanes}; a step of one takes {figures}")
+        self.around.observer.say(f"lanes side by side{where}: {trials[0].lanes}; a step of one takes {figures}")
         return self._made(trials[0].lanes * devices)
 
     def _most(self, count: int) -> int:
@@ -221,7 +139,7 @@ class Runner:
             return None
         start = time.monotonic()
         wide = self._made(lanes * max(1, len(self.devices)))
-        points = wide.points(self.values([self.sample] * wide.width))
+        points = wide.points(self.around.values([self.sample] * wide.width))
         state = wide.pack([self.first_state] * wide.width)
         wide.settle()
         count, runs = 1, 0

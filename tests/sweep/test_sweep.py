@@ -332,6 +332,26 @@ def test_lanes_under_way_are_saved_when_a_signal_comes(tmp_path):
     assert found.rows == sweep.run(light, space, HP, machine=machine).rows
 
 
+def test_lanes_that_take_long_are_saved_on_the_way(tmp_path, monkeypatch):
+    monkeypatch.setattr("lec7.sweep.wave.SAVE_SECONDS", 0.0)
+    machine, space = sweep.Machine(lanes=4, devices=ONE), {"seed": range(4)}
+
+    class Killing(Watching):
+        def advance(self, lanes, steps):
+            super().advance(lanes, steps)
+            if self.left < 20:  # beyond step 12, at which all are evaluated
+                raise Killed
+
+    with pytest.raises(Killed):
+        sweep.run(light, space, HP, machine=machine, folder=tmp_path, observer=Killing())
+    watching = Watching()
+    taken = []
+    watching.advance = lambda lanes, steps: taken.append((lanes, steps))
+    found = sweep.run(light, space, HP, machine=machine, folder=tmp_path, observer=watching)
+    assert taken[0] == (0, 4 * 12)
+    assert found.rows == sweep.run(light, space, HP, machine=machine).rows
+
+
 def test_optuna_is_asked_in_batches_and_told(tmp_path):
     pytest.importorskip("optuna")
     space = {"learning_rate": sweep.log(1e-4, 1.0), "nothing": ["", "x"], "seed": range(2)}
