@@ -167,7 +167,7 @@ def draw(chosen: sweep.Results, results: dict[str, sweep.Setting], path: Path) -
         training.plot(*mean_curve(setting, "train/loss"), **style)
         testing.plot(*mean_curve(setting, "test/loss"), marker=".", **style)
     against.set(xscale="log", yscale="log", xlabel="learning rate at the start", title="validation loss, best strength")
-    rates.set(yscale="log", xlabel="step", title="learning rate, each at its best")
+    rates.set(yscale="log", ylim=(1e-4, None), xlabel="step", title="learning rate, each at its best")
     training.set(yscale="log", xlabel="step", title="training loss")
     testing.set(yscale="log", xlabel="step", title="test loss")
     for axes in figure.axes:

@@ -49,6 +49,8 @@ class Options:
     """Which parts."""
     every_run: bool = False
     """Time all runs of a loop, and not a sample."""
+    steps: int | None = None
+    """Steps of a run in `processes` (2000) and `kinds` (500)."""
     most: int = 64
     """Lanes side by side on a device, at most."""
     rounds: int = 5
@@ -111,7 +113,8 @@ def rates(options: Options) -> None:
 
 def processes(options: Options) -> None:
     """128 runs of the digits experiment."""
-    grid = ["--learning-rate", "log:1e-3:1e-2:8", "--dropout", "0.1,0.2,0.3,0.4", "--seed", "0:4"]
+    steps = ["--steps", str(options.steps or 2000)]
+    grid = [*steps, "--learning-rate", "log:1e-3:1e-2:8", "--dropout", "0.1,0.2,0.3,0.4", "--seed", "0:4"]
     with tempfile.TemporaryDirectory() as folder:
 
         def command(*words: str) -> float:
@@ -123,7 +126,9 @@ def processes(options: Options) -> None:
 
         swept = command("sweep", "experiments/digits.py", *grid)
         count = 128 if options.every_run else 4
-        each = statistics.median(command("run", "experiments/digits.py", "--seed", str(i)) for i in range(count))
+        each = statistics.median(
+            command("run", "experiments/digits.py", *steps, "--seed", str(i)) for i in range(count)
+        )
     print(f"  lec7 sweep       {swept:8.1f} s")
     print(f"  128 x lec7 run   {128 * each:8.1f} s   {128 * each / swept:6.1f} times ({each:.1f} s each)")
 
@@ -171,7 +176,7 @@ def kinds(options: Options) -> None:
         seed: int = 0
 
     def build(hp: Either):
-        digits = file.hyperparameters(width=32, steps=500, seed=hp.seed)
+        digits = file.hyperparameters(width=32, steps=options.steps or 500, seed=hp.seed)
         if hp.optimizer:
             base = optim.by_name(hp.optimizer, hp.learning_rate)
         else:
@@ -190,7 +195,9 @@ def kinds(options: Options) -> None:
         for _ in range(3)
     ]
     one, two = (statistics.median(column) for column in zip(*seconds, strict=True))
-    print(f"  32 lanes of 500 steps: one program {one:.1f} s, a program for each optimizer {two:.1f} s")
+    print(
+        f"  32 lanes of {options.steps or 500} steps: one program {one:.1f} s, a program for each optimizer {two:.1f} s"
+    )
 
 
 def either(is_first: Any, one: Any, other: Any) -> optax.GradientTransformation:

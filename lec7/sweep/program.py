@@ -194,7 +194,7 @@ class Wide:
 
     def deal(self, host: PyTree, keys: PyTree | None = None) -> PyTree:
         """Arrays of the host with a leading axis of lanes, on the devices; keys are wrapped as `keys` has them."""
-        dealt = deal_out(jax.tree.map(jnp.asarray, host), self.devices)
+        dealt = deal_out(host, self.devices) if self.devices else jax.device_put(host)
         return dealt if keys is None else jax.tree.map(wrapped, keys, dealt)
 
     def section(self, state: TrainState, points: Values, count: int) -> tuple[TrainState, Metrics]:

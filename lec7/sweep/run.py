@@ -301,7 +301,9 @@ class Course:
             if self.machine.devices is None and len(devices) == 1:
                 devices = ()
             around = Around(partial(values, part), lambda lanes: self.store.save(lanes), self.observer, self.stop)
-            runner = Runner(program, points[part.lanes[0]], devices[: len(part.lanes)], self.machine.lanes, around)
+            sample = points[part.lanes[0]]
+            name = ", ".join(f"{name} {value}" for name, value in sample.items() if name not in part.traced)
+            runner = Runner(program, sample, devices[: len(part.lanes)], self.machine.lanes, around, name)
             runner.check_memory(len(part.lanes))
             self.runners[part.key] = runner
         return []

@@ -28,9 +28,19 @@ class Runner:
         devices: what they are dealt out to.
         lanes: how many side by side on a device; None to find out.
         around: what else there is.
+        name: what the group has that others have not.
     """
 
-    def __init__(self, program: Program, sample: Point, devices: Sequence[Device], lanes: int | None, around: Around):
+    def __init__(
+        self,
+        program: Program,
+        sample: Point,
+        devices: Sequence[Device],
+        lanes: int | None,
+        around: Around,
+        name: str = "",
+    ):
+        self.name = name
         self.program, self.sample, self.devices, self.lanes, self.around = program, sample, devices, lanes, around
         self.wide: Wide | None = None
 
@@ -118,7 +128,8 @@ class Runner:
             raise InputError(f"one lane alone is too large for the memory of {(self.devices or jax.devices())[0]}")
         where = f" on each of {devices} devices" if devices > 1 else ""
         figures = ", ".join(f"{1e6 * one.seconds / devices:.0f} us with {one.lanes}" for one in sorted(trials))
-        self.around.observer.say(f"lanes side by side{where}: {trials[0].lanes}; a step of one takes {figures}")
+        of = f"{self.name}: " if self.name else ""
+        self.around.observer.say(f"{of}lanes side by side{where}: {trials[0].lanes}; a step of one takes {figures}")
         return self._made(trials[0].lanes * devices)
 
     def _most(self, count: int) -> int:
