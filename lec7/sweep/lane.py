@@ -16,7 +16,7 @@ from lec7.sweep.space import Point
 from lec7.typing import PyTree
 
 
-@dataclasses.dataclass
+@dataclasses.dataclass(eq=False)
 class Lane:
     """A run under way.
 
@@ -57,8 +57,10 @@ class Lane:
         self.metrics, self.curves = row.metrics, {name: list(curve) for name, curve in row.curves.items()}
 
     def at(self, metric: str, step: int) -> float:
-        """The figure of an evaluation; NaN after a divergence."""
-        return dict(self.curves.get(metric, ())).get(step, math.nan) if self.status != "diverged" else math.nan
+        """The figure of the evaluation at a step; NaN if it diverged by then."""
+        if self.status == "diverged" and self.step <= step:
+            return math.nan
+        return dict(self.curves.get(metric, ())).get(step, math.nan)
 
     @property
     def row(self) -> Row:

@@ -54,6 +54,7 @@ class Program:
         self._init = jax.jit(lambda point: build(point).init())
         self.section, self.judge = jax.jit(self._section), jax.jit(self._judge)
         self._wide: dict[int, Wide] = {}
+        self._copies: dict[tuple[Device, ...], Examples] = {}
 
     @cached_property
     def state(self) -> TrainState:
@@ -88,6 +89,12 @@ class Program:
         if width not in self._wide:
             self._wide[width] = Wide(self, width, devices)
         return self._wide[width]
+
+    def examples_on(self, devices: Sequence[Device]) -> Examples:
+        """The examples that all lanes share, on each device; copied once."""
+        if (key := tuple(devices)) not in self._copies:
+            self._copies[key] = copy_out(self.shared, len(key), devices)
+        return self._copies[key]
 
     @property
     def made(self) -> list["Wide"]:
@@ -134,7 +141,7 @@ class Wide:
     def __init__(self, program: Program, width: int, devices: Sequence[Device]):
         self.width, self.devices, self.program = width, devices, program
         self.step_seconds: float | None = None
-        self.examples = copy_out(program.shared, width, devices)
+        self.examples = program.examples_on(devices)
         points = self.points({name: np.zeros(width, shape.dtype) for name, shape in program.point.items()})
         state = self.deal(jax.tree.map(lambda leaf: blank(leaf, width), program.state), keys=program.state)
         # Not even one lane is a vmap of one: that would round as it likes.

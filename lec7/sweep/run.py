@@ -201,12 +201,12 @@ class Course:
         _ = self.judged_by  # what can't be judged is refused ahead of all work
         mine = [(runner, share(part)) for runner, part in parts]
         self._take_up(lanes, mine)
-        if self.halving is not None:
-            for rung in self.halving.shares(len({_setting(point) for point in points})):
-                self._advance(mine, rung)
-                if self.stop:
-                    break
-                self._drop(parts, rung)
+        alive = list(dict.fromkeys(map(_setting, points)))
+        for rung in self.halving.shares(len(alive)) if self.halving else ():
+            self._advance(mine, rung)
+            if self.stop:
+                break
+            alive = self._halve(alive, parts, rung)
         self._advance(mine, 1.0)
         rows = [] if self.stop else everywhere([lane.row for _, part in mine for lane in part])
         self.rows += rows
@@ -220,33 +220,26 @@ class Course:
                 self._note([lane for lane in wave if lane.status is not None])
                 self.store.save([lane for lane in wave if lane.status is None])
 
-    def _drop(self, parts: Sequence[tuple[Runner, list[Lane]]], share: float) -> None:
-        """Stops the lanes of settings that are not among the better ones."""
+    def _halve(self, alive: Sequence[tuple], parts: Sequence[tuple[Runner, list[Lane]]], share: float) -> list[tuple]:
+        """Of the settings that are alive those that go on; the lanes of the others are stopped."""
         assert self.halving is not None
         metric, direction = self.judged_by
-        settings: dict[tuple, list[Lane]] = {}
-        for runner, part in parts:
+        here = [(runner, lane) for runner, part in parts for lane in part if lane.here]
+        mine = [(lane.number, lane.at(metric, runner.step(share))) for runner, lane in here]
+        figures = dict(pair for pairs in gathered(mine) for pair in pairs)
+        of_setting: dict[tuple, list[float]] = {}
+        for _, part in parts:
             for lane in part:
-                if lane.status != "stopped" or lane.step >= runner.step(share):  # else stopped at an earlier rung
-                    settings.setdefault(_setting(lane.point), []).append(lane)
-        seen = dict(pair for pairs in gathered(self._figures(parts, metric, share)) for pair in pairs)
-        asked = sorted(settings.values(), key=lambda lanes: lanes[0].number)
-        values = [float(np.mean([seen[lane.number] for lane in lanes])) for lanes in asked]
-        kept = set(survivors(values, self.halving.eta, direction))
-        dropped = [lane for i, lanes in enumerate(asked) if i not in kept for lane in lanes if lane.status is None]
-        for lane in dropped:
-            lane.end("stopped", f"stopped after {share:.3g} of the steps: not among the best of {self.halving.eta:g}")
-        here = [(runner, lane) for runner, part in parts for lane in part if lane.here and lane in dropped]
-        self.observer.advance(0, sum(runner.steps - lane.step for runner, lane in here))
-        self._note([lane for _, lane in here])
-
-    def _figures(
-        self, parts: Sequence[tuple[Runner, list[Lane]]], metric: str, share: float
-    ) -> list[tuple[int, float]]:
-        """The figure of each of this process's lanes at a rung."""
-        return [
-            (lane.number, lane.at(metric, runner.step(share))) for runner, part in parts for lane in part if lane.here
-        ]
+                of_setting.setdefault(_setting(lane.point), []).append(figures[lane.number])
+        means = [float(np.mean(of_setting[setting])) for setting in alive]
+        kept = [alive[place] for place in survivors(means, self.halving.eta, direction)]
+        why = f"stopped after {share:.3g} of the steps: not among the best of {self.halving.eta:g}"
+        dropped = [(runner, lane) for runner, lane in here if lane.status is None and _setting(lane.point) not in kept]
+        for runner, lane in dropped:
+            self.observer.advance(0, runner.steps - lane.step)
+            lane.end("stopped", why)
+        self._note([lane for _, lane in dropped])
+        return kept
 
     def _note(self, ended: Sequence[Lane]) -> None:
         self.store.add([lane.row for lane in ended])

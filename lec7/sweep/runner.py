@@ -145,11 +145,21 @@ class Runner:
         return width.first_guess(self.program.flops, most, (self.devices or jax.devices())[0].platform)
 
     def trial(self, lanes: int) -> width.Trial | None:
-        """How fast so many lanes a device are; what they compute is thrown away. None where there is no memory."""
+        """How fast so many lanes a device are; None where there is no memory for them."""
         if lanes > memory.room(self.program, self.devices):
             return None
         start = time.monotonic()
-        wide = self._made(lanes * max(1, len(self.devices)))
+        try:
+            wide = self._made(lanes * max(1, len(self.devices)))
+            self._measure(wide)
+        except jax.errors.JaxRuntimeError as error:
+            if "RESOURCE_EXHAUSTED" in str(error):  # more than the estimate said
+                return None
+            raise
+        return width.Trial(lanes, (wide.step_seconds or 0.0) / lanes, time.monotonic() - start)
+
+    def _measure(self, wide: Wide) -> None:
+        """Times some steps, three times; what they compute is thrown away."""
         points = wide.points(self.around.values([self.sample] * wide.width))
         state = wide.pack([self.first_state] * wide.width)
         wide.settle()
@@ -164,5 +174,3 @@ class Runner:
                 continue
             runs += 1
             wide.timed(count, took)
-        seconds = (wide.step_seconds or 0.0) / lanes
-        return width.Trial(lanes, seconds, time.monotonic() - start)

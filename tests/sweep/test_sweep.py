@@ -299,6 +299,14 @@ def test_halving_drops_the_worst_settings_and_changes_no_other_lane():
     assert {rate for rate, step in steps.items() if step > 5} == set(ranked[:3])
 
 
+def test_what_diverged_is_not_counted_among_those_that_are_left():
+    space = {"learning_rate": [0.2, 3e38, 0.1, 1e-4]}
+    machine = sweep.Machine(lanes=4, devices=ONE)
+    found = sweep.run(light, space, HP, halving=sweep.Halving(eta=2), machine=machine)
+    assert [row.status for row in found.rows].count("diverged") == 1
+    assert sorted(row.step for row in found.rows if row.status == "stopped") == [5, 10]
+
+
 def test_halving_that_was_killed_goes_on_to_the_same_end(tmp_path):
     options = {"halving": sweep.Halving(eta=2), "machine": sweep.Machine(lanes=4, devices=ONE)}
     with pytest.raises(Killed):
@@ -369,6 +377,23 @@ def test_how_many_lanes_are_side_by_side_is_measured_and_told():
     assert len(found.rows) == 5
     (said,) = watching.said
     assert said.startswith("lanes side by side: ")
+
+
+def test_what_a_device_has_no_memory_for_is_no_choice(monkeypatch):
+    """The estimate may be wrong: then the device says so."""
+    from lec7.sweep.runner import Runner
+
+    measure = Runner._measure
+
+    def scarce(self, wide):
+        if wide.width > 2:
+            raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: out of memory")
+        measure(self, wide)
+
+    monkeypatch.setattr(Runner, "_measure", scarce)
+    watching = Watching()
+    sweep.run(light, {"seed": range(8)}, HP, machine=sweep.Machine(devices=ONE), observer=watching)
+    assert watching.said[0].startswith(("lanes side by side: 1;", "lanes side by side: 2;"))
 
 
 def test_augmentations_and_schedules_are_swept(one_at_a_time):
