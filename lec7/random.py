@@ -12,6 +12,9 @@ import jax.numpy as jnp
 from lec7.errors import InputError, short
 from lec7.typing import ArrayLike, Key
 
+MOST_SEED = 2**31 - 1
+"""The greatest seed that may be traced, as an int32."""
+
 
 def stream(key: Key, name: str, step: ArrayLike | None = None) -> Key:
     """The key of the stream `name`, at `step` where one is given.

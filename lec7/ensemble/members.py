@@ -25,6 +25,7 @@ from lec7.experiment.evaluation import (
     snapshot_weights,
 )
 from lec7.models import Model, Variables
+from lec7.random import MOST_SEED
 from lec7.train import (
     TrainState,
     draw,
@@ -38,7 +39,6 @@ from lec7.train import (
 from lec7.train.lanes import check_chunk, copy_out, deal_out, hanging, length
 from lec7.typing import Device, Metrics, PyTree
 
-MOST_SEED = 2**31 - 1
 SEED = jax.ShapeDtypeStruct((), jnp.int32)
 """A seed that nobody knows."""
 

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from lec7.errors import InputError, nearest, short
+from lec7.random import MOST_SEED
 from lec7.sweep.results import SEED
 
-MOST_SEED = 2**31 - 1
 Point = dict[str, Any]
 """Fields of a dataclass of hyperparameters, by name."""
 
