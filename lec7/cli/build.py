@@ -60,6 +60,6 @@ def unchanged(config, path: Path):
     if file.sha256 != config["sha256"]:
         raise InputError(
             f"{file.path} has changed since {path} was made (commit {config['git_commit']}); "
-            "put it back as it was, or start a new run"
+            "put it back as it was, or begin anew"
         )
     return file

@@ -61,6 +61,10 @@ class Usage(Options):
     """Folder of a sweep to go on with, in place of an experiment."""
 
 
+AFRESH = ("lanes", "programs", "distributed")
+"""Options that may be others when a sweep is resumed."""
+
+
 def main(arguments: list[str]) -> int:
     """Sweeps; the exit code tells how it ended."""
     files = [word for word in arguments if word.endswith(".py")]
@@ -71,9 +75,10 @@ def main(arguments: list[str]) -> int:
     usage = read(Usage, arguments, "sweep", "Train an experiment at many points, as lanes of one program.")
     if usage.resume is None:
         raise InputError("expected an experiment, a Python file, as in lec7 sweep experiments/digits.py --seed 0:4")
-    if dataclasses.replace(usage, resume=None, lanes=None, distributed=False) != Usage():
+    if dataclasses.replace(usage, resume=None, **{name: getattr(Usage, name) for name in AFRESH}) != Usage():
         raise InputError(
-            f"--resume {usage.resume} goes on with that sweep as it is: give nothing else, but for --lanes"
+            f"--resume {usage.resume} goes on with that sweep as it is: "
+            "give nothing else, but for --lanes, --programs and --distributed"
         )
     return _resume(usage)
 
@@ -84,9 +89,13 @@ def _start(path: Path, words: list[str]) -> int:
     from lec7.sweep.processes import agree, is_first
 
     file = experiment.load(path)
-    texts, rest = _split(file, words)
+    kind = _kinds(file)
+    texts, rest = _split(file, kind, words)
     options, hp = _read(file, rest)
-    space = _space(file, texts)
+    space = _space(file, kind, texts)
+    if options.name is not None and not options.overwrite and (options.workdir / options.name).exists():
+        there = options.workdir / options.name
+        raise InputError(f"{there} exists; give another --name, go on with --resume {there}, or --overwrite")
     _connect(options)
     fixed = {field.name: getattr(hp, field.name) for field in dataclasses.fields(hp) if field.name not in texts}
     differing = (sweep.option(name, value, default(file, name)) for name, value in fixed.items())
@@ -95,7 +104,7 @@ def _start(path: Path, words: list[str]) -> int:
     ]
     command = " ".join(["lec7 run", shlex.quote(str(path)), *changed])
 
-    def folder() -> Path:
+    def folder(options: Options) -> Path:
         if not is_first():
             return Path(agree(""))
         made = RunFolder.create(options.workdir, options.name, f"{path.stem}-sweep", options.overwrite, 50_000_000)
@@ -114,13 +123,14 @@ def _resume(usage: Usage) -> int:
     file = unchanged(config, usage.resume)
     known = {field.name for field in dataclasses.fields(Options)}
     saved = {name: value for name, value in config["sweep"].items() if name in known}
-    options = dataclasses.replace(Options(**saved), lanes=usage.lanes or saved["lanes"], distributed=usage.distributed)
+    given = {name: value for name in AFRESH if (value := getattr(usage, name)) != getattr(Usage, name)}
+    options = dataclasses.replace(Options(**saved), **given)
     if experiment.RunFolder(usage.resume).result is not None:
         print(f"{usage.resume} is finished; lec7 report {usage.resume} tells what came out")
         return 0
     _connect(options)
-    space, hp = _space(file, config["sweep"]["space"]), file.restore(config["hyperparameters"])
-    return _run(file, hp, space, options, lambda: usage.resume, config["sweep"]["command"])
+    space, hp = _space(file, _kinds(file), config["sweep"]["space"]), file.restore(config["hyperparameters"])
+    return _run(file, hp, space, options, lambda _: usage.resume, config["sweep"]["command"])
 
 
 def _run(file, hp, space, options: Options, folder, command: str) -> int:
@@ -132,7 +142,7 @@ def _run(file, hp, space, options: Options, folder, command: str) -> int:
     made: list[Path] = []
 
     def once() -> Path:
-        made.append(folder())
+        made.append(folder(options))
         return made[0]
 
     draw = None
@@ -178,9 +188,16 @@ def _tell(results, folder, command: str, seconds: float) -> int:
     diverged = all(row.status == "diverged" for row in results.rows)
     row = best.rows[0]
     ended = {"status": "diverged" if diverged else "finished", "step": row.step, "metrics": dict(row.metrics)}
+    ended |= {"metric": results.metric, "direction": results.direction}
     folder.write("result.json", ended | {"seconds": seconds, "lanes": len(results.rows)})
     print(f"{len(results.rows)} lanes, after {seconds:.1f} s, in {folder.path}")
     return DIVERGED if diverged else 0
+
+
+def _kinds(file) -> dict[str, type]:
+    from lec7.sweep.space import kinds
+
+    return kinds(file.hyperparameters())
 
 
 def default(file, name: str) -> Any:
@@ -188,7 +205,7 @@ def default(file, name: str) -> Any:
     return next(field.default for field in dataclasses.fields(file.hyperparameters) if field.name == name)
 
 
-def _split(file, words: list[str]) -> tuple[dict[str, str], list[str]]:
+def _split(file, kind: dict[str, type], words: list[str]) -> tuple[dict[str, str], list[str]]:
     """The texts of fields with several values, and all other words."""
     from lec7.sweep.text import is_over
 
@@ -201,13 +218,13 @@ def _split(file, words: list[str]) -> tuple[dict[str, str], list[str]]:
         name = flag.removeprefix("--").replace("-", "_")
         if not equals and left and word.startswith("--"):
             text = left[0]
-        if word.startswith("--") and name in fields and is_over(text, default(file, name)):
+        if word.startswith("--") and name in fields and is_over(text, kind[name]):
             if name in texts:
                 raise InputError(f"--{name.replace('_', '-')} is given twice")
             texts[name] = text
             left = left if equals else left[1:]
             continue
-        if word.startswith("--") and name not in [*fields, *options, "help"] and text and is_over(text, 0.0):
+        if word.startswith("--") and name not in [*fields, *options, "help"] and text and is_over(text, float):
             raise InputError(f"no hyperparameter {flag} in {file.path}{nearest(name, fields)}")
         rest.append(word)
     if not texts and not {"-h", "--help"} & set(words):
@@ -218,7 +235,7 @@ def _split(file, words: list[str]) -> tuple[dict[str, str], list[str]]:
     return texts, rest
 
 
-def _space(file, texts) -> dict[str, Any]:
+def _space(file, kind: dict[str, type], texts) -> dict[str, Any]:
     from lec7.sweep.text import parse
 
     def typed(name: str):
@@ -227,7 +244,7 @@ def _space(file, texts) -> dict[str, Any]:
             name,
         )
 
-    return {name: parse(name.replace("_", "-"), text, default(file, name), typed(name)) for name, text in texts.items()}
+    return {name: parse(name.replace("_", "-"), text, kind[name], typed(name)) for name, text in texts.items()}
 
 
 def _read(file, words: list[str]):

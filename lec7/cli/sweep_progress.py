@@ -36,10 +36,13 @@ class Tally:
 
     def worth(self, row) -> float:
         """A row's metric, much of which is good."""
+        metric, direction = self._judged(row)
+        return row.metrics[metric] if direction == "maximize" else -row.metrics[metric]
+
+    def _judged(self, row) -> tuple[str, str]:
         from lec7.sweep.results import direction_of
 
-        metric, direction = direction_of(self.metric, self.direction, list(row.metrics))  # pyright: ignore[reportArgumentType]
-        return row.metrics[metric] if direction == "maximize" else -row.metrics[metric]
+        return direction_of(self.metric, self.direction, list(row.metrics))  # pyright: ignore[reportArgumentType]
 
     def __str__(self) -> str:
         parts = [f"{self.ended}/{self.lanes} lanes"]
@@ -49,7 +52,7 @@ class Tally:
             from lec7.sweep.results import option
 
             setting = " ".join(filter(None, (option(*pair) for pair in self.best.hyperparameters.items())))
-            parts.append(f"best {number(abs(self.worth(self.best)))} with {setting}")
+            parts.append(f"best {number(self.best.metrics[self._judged(self.best)[0]])} with {setting}")
         return ", ".join(parts)
 
 
@@ -79,7 +82,7 @@ class Bar:
         self.tally.begin(lanes, steps)
         self.progress.update(self.task, total=self.tally.steps, figures="compiling")
 
-    def advance(self, lanes: int, steps: int) -> None:
+    def advance(self, steps: int) -> None:
         """Moves the bar."""
         self.tally.done += steps
         self.progress.update(self.task, completed=self.tally.done, figures=str(self.tally))
@@ -105,7 +108,7 @@ class Lines:
         self.tally.begin(lanes, steps)
         print(f"training {lanes} lanes, {steps} steps in all", flush=True)
 
-    def advance(self, lanes: int, steps: int) -> None:
+    def advance(self, steps: int) -> None:
         """Prints what is due."""
         self.tally.done += steps
         if time.monotonic() - self.last > SECONDS_BETWEEN_LINES:

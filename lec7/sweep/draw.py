@@ -8,9 +8,12 @@ from typing import Any, Literal
 
 from lec7.errors import InputError
 from lec7.sweep.results import SEED, Direction, Row, worth
-from lec7.sweep.space import Point, Span, draw, with_seeds
+from lec7.sweep.space import Point, Span, check_drawn, draw, kinds, with_seeds
 
 Sampler = Literal["random", "tpe"]
+MOST_ASKED = 1000
+"""Trials that Optuna is asked for to make a batch."""
+
 Tell = Callable[[Sequence[Row], str, Direction], None]
 """Takes rows of the points that were asked, the metric and its direction."""
 
@@ -33,8 +36,8 @@ class Draw:
 
     def __post_init__(self):
         for name in ("count", "batch"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name} is {getattr(self, name)}, expected at least 1 setting to draw")
+            if not isinstance(value := getattr(self, name), int) or value < 1:
+                raise InputError(f"{name} is {value}, expected how many settings to draw, at least 1")
         if self.sampler not in ("random", "tpe"):
             raise InputError(f'sampler is {self.sampler!r}, expected "random" or "tpe"')
 
@@ -49,30 +52,46 @@ def asked(how: Draw, space: Mapping[str, Span | tuple[Any, ...]], hp: Any) -> It
         yield draw(space, how.count, how.seed, hp), lambda rows, metric, direction: None
         return
     optuna: Any = _optuna()
+    check_drawn(space, how.count, kinds(hp))
     # One that knows of the trials of its batch, so that these do not crowd.
     study = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=how.seed, constant_liar=True))
-    for begun in range(0, how.count, how.batch):
-        trials = [study.ask() for _ in range(min(how.batch, how.count - begun))]
-        settings = [
-            {name: _suggest(trial, name, space[name], getattr(hp, name)) for name in space if name != SEED}
-            for trial in trials
-        ]
-        points = with_seeds(settings, space)
+    told: dict[tuple, float] = {}
+    while len(told) < how.count:
+        if not (new := _ask(study, how, space, hp, told)):
+            return
+        points = with_seeds([setting for setting, _ in new.values()], space)
 
-        def tell(rows: Sequence[Row], metric: str, direction: Direction, trials=trials) -> None:
-            each = len(rows) // len(trials)
-            sign = 1 if direction == "minimize" else -1
-            for i, trial in enumerate(trials):
+        def tell(rows: Sequence[Row], metric: str, direction: Direction, new=new) -> None:
+            each, sign = len(rows) // len(new), 1 if direction == "minimize" else -1
+            for i, (key, (_, trials)) in enumerate(new.items()):
                 mean, _ = worth(rows[i * each : (i + 1) * each], metric)
-                study.tell(trial, math.inf if math.isnan(mean) else sign * mean)
+                told[key] = math.inf if math.isnan(mean) else sign * mean
+                for trial in trials:
+                    study.tell(trial, told[key])
 
         yield points, tell
 
 
-def _suggest(trial: Any, name: str, values: Span | tuple[Any, ...], default: Any) -> Any:
+def _ask(study: Any, how: Draw, space: Mapping[str, Span | tuple[Any, ...]], hp: Any, told: Mapping[tuple, float]):
+    """A batch of settings that were not trained yet, each with its trials; fewer where none is found."""
+    kind, new = kinds(hp), {}
+    for _ in range(MOST_ASKED):
+        if len(new) == min(how.batch, how.count - len(told)):
+            break
+        trial = study.ask()
+        setting = {name: _suggest(trial, name, space[name], kind[name]) for name in space if name != SEED}
+        key = tuple(setting.values())
+        if key in told:  # it is known how that does
+            study.tell(trial, told[key])
+        else:
+            new.setdefault(key, (setting, []))[1].append(trial)
+    return new
+
+
+def _suggest(trial: Any, name: str, values: Span | tuple[Any, ...], kind: type) -> Any:
     if isinstance(values, tuple):
         return values[trial.suggest_categorical(name, list(range(len(values))))]
-    if isinstance(default, int):
+    if kind is int:
         return trial.suggest_int(name, round(values.low), round(values.high), log=values.log)
     return trial.suggest_float(name, values.low, values.high, log=values.log)
 

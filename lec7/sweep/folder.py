@@ -23,6 +23,8 @@ def config_of(path: Path) -> dict[str, Any]:
     Raises:
         InputError: there is none.
     """
+    if not (path / "config.json").is_file():
+        raise InputError(f"{path} is no sweep: it has no config.json; lec7 runs lists the runs and sweeps there are")
     config = RunFolder(path).config
     if "sweep" not in config:
         raise InputError(f"{path} is a run, and no sweep; lec7 eval {path} evaluates it")
@@ -45,9 +47,10 @@ def read(path: Path, metric: str | None = None, direction: Direction | None = No
     rows = read_rows(path)
     if not rows:
         raise InputError(f"no lane of {path} has ended yet; go on with: lec7 sweep --resume {path}")
-    if metric is None:
-        metric, direction = config["metric"], direction or config["direction"]
+    judged = RunFolder(path).result or config
+    if metric in (None, judged["metric"]):
+        metric, direction = judged["metric"], direction or judged["direction"]
     known = list(dict.fromkeys(name for row in rows for name in (*row.metrics, *row.curves)))
-    figures = [name for name in known if name.startswith("test")] or ["test/loss"]
+    figures = [name for name in known if name.startswith("test")] or [metric or "test/loss"]
     results = Results(tuple(rows), *direction_of(metric, direction, figures), whole["hyperparameters"])
     return Found(results, path.name, config["command"])

@@ -59,8 +59,7 @@ def traceable(hp: Any, points: Sequence[Point]) -> list[str]:
     lanes, and each lane rounds as a single run does.
     """
     fields = [field.name for field in dataclasses.fields(hp)]
-    over = [name for name in fields if any(name in point for point in points)]
-    floats = [name for name in over if isinstance(getattr(hp, name), float)]
+    floats = [name for name in fields if name in points[0] and all(isinstance(point[name], float) for point in points)]
     seed = [SEED] if isinstance(getattr(hp, SEED, None), int) else []
     return [name for name in fields if name in floats + seed]
 

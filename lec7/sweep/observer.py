@@ -12,8 +12,8 @@ class Observer(Protocol):
         """So many lanes have so many steps to go, all together."""
         ...
 
-    def advance(self, lanes: int, steps: int) -> None:
-        """So many lanes took so many steps, or need not take them, all together."""
+    def advance(self, steps: int) -> None:
+        """So many steps were taken, or need not be, of all lanes together."""
         ...
 
     def row(self, row: Row) -> None:
@@ -29,6 +29,6 @@ class Silent:
     """Nobody watches; an observer that is to hear of a few things alone is made of it."""
 
     def begin(self, lanes: int, steps: int) -> None: ...  # noqa: D102
-    def advance(self, lanes: int, steps: int) -> None: ...  # noqa: D102
+    def advance(self, steps: int) -> None: ...  # noqa: D102
     def row(self, row: Row) -> None: ...  # noqa: D102
     def say(self, text: str) -> None: ...  # noqa: D102

@@ -1,6 +1,8 @@
 """The course of a sweep: points, groups, lanes, rows."""
 
 import dataclasses
+import math
+import signal
 import typing
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property, partial
@@ -23,7 +25,7 @@ from lec7.sweep.processes import everywhere, gathered, share
 from lec7.sweep.program import Program
 from lec7.sweep.results import SEED, Direction, Results, Row, direction_of
 from lec7.sweep.runner import Runner
-from lec7.sweep.space import Point, Space, checked, checked_points, grid
+from lec7.sweep.space import Point, Space, Span, checked, checked_points, grid, kinds, size
 from lec7.sweep.store import Store
 from lec7.sweep.wave import Around
 from lec7.typing import Device
@@ -74,6 +76,10 @@ class Judge:
 
     metric: str | None = None
     direction: Direction | None = None
+
+    def __post_init__(self):
+        if self.direction not in (None, "minimize", "maximize"):
+            raise InputError(f'direction is {self.direction!r}, expected "minimize" or "maximize"')
 
 
 def run(
@@ -149,12 +155,16 @@ def run(
         elif draw is None:
             course.go(grid(checked(space, hp)))
         else:
-            for points, tell in asked(draw, checked(space, hp), hp):
-                tell(course.go(points), *course.judged_by)
-                if stop:
+            over = checked(space, hp)
+            if draw.sampler == "tpe":
+                check_programs(over, hp, machine.most_programs)
+            for points, tell in asked(draw, over, hp):
+                rows = course.go(points)
+                if course.stopped:
                     break
-        if stop.signal is not None:
-            raise Stopped(stop.signal)
+                tell(rows, *course.judged_by)
+        if course.stopped:
+            raise Stopped(stop.signal or signal.SIGTERM)
     return course.results
 
 
@@ -175,6 +185,7 @@ class Course:
         self.build, self.hp, self.judge, self.machine, self.halving = build, hp, judge, machine, halving
         self.folder, self.observer, self.stop = folder, observer, stop
         self.rows: list[Row] = []
+        self.stopped = False
         self.traced: list[str] | None = None
         self.runners: dict[tuple, Runner] = {}
 
@@ -204,28 +215,33 @@ class Course:
         alive = list(dict.fromkeys(map(_setting, points)))
         for rung in self.halving.shares(len(alive)) if self.halving else ():
             self._advance(mine, rung)
-            if self.stop:
+            if self._is_stopped():
                 break
             alive = self._halve(alive, parts, rung)
         self._advance(mine, 1.0)
-        rows = [] if self.stop else everywhere([lane.row for _, part in mine for lane in part])
+        rows = [] if self._is_stopped() else everywhere([lane.row for _, part in mine for lane in part])
         self.rows += rows
         return rows
 
-    def _advance(self, parts: Sequence[tuple[Runner, list[Lane]]], share: float) -> None:
+    def _is_stopped(self) -> bool:
+        """Whether this process was asked to stop, or another; each process has to ask."""
+        self.stopped = self.stopped or any(gathered(bool(self.stop)))
+        return self.stopped
+
+    def _advance(self, parts: Sequence[tuple[Runner, list[Lane]]], portion: float) -> None:
         """Trains all lanes that are under way for a share of their steps."""
         for i, (runner, lanes) in enumerate(parts):
             following = [partial(other.prepare, waiting) for other, waiting in parts[i + 1 : i + 2]]
-            for wave in runner.advance(lanes, runner.step(share), following):
+            for wave in runner.advance(lanes, runner.step(portion), following):
                 self._note([lane for lane in wave if lane.status is not None])
                 self.store.save([lane for lane in wave if lane.status is None])
 
-    def _halve(self, alive: Sequence[tuple], parts: Sequence[tuple[Runner, list[Lane]]], share: float) -> list[tuple]:
+    def _halve(self, alive: Sequence[tuple], parts: Sequence[tuple[Runner, list[Lane]]], rung: float) -> list[tuple]:
         """Of the settings that are alive those that go on; the lanes of the others are stopped."""
         assert self.halving is not None
         metric, direction = self.judged_by
         here = [(runner, lane) for runner, part in parts for lane in part if lane.here]
-        mine = [(lane.number, lane.at(metric, runner.step(share))) for runner, lane in here]
+        mine = [(lane.number, lane.at(metric, runner.step(rung))) for runner, lane in here]
         figures = dict(pair for pairs in gathered(mine) for pair in pairs)
         of_setting: dict[tuple, list[float]] = {}
         for _, part in parts:
@@ -233,10 +249,10 @@ class Course:
                 of_setting.setdefault(_setting(lane.point), []).append(figures[lane.number])
         means = [float(np.mean(of_setting[setting])) for setting in alive]
         kept = [alive[place] for place in survivors(means, self.halving.eta, direction)]
-        why = f"stopped after {share:.3g} of the steps: not among the best of {self.halving.eta:g}"
+        why = f"stopped after {rung:.3g} of the steps: not among the best of {self.halving.eta:g}"
         dropped = [(runner, lane) for runner, lane in here if lane.status is None and _setting(lane.point) not in kept]
         for runner, lane in dropped:
-            self.observer.advance(0, runner.steps - lane.step)
+            self.observer.advance(runner.steps - lane.step)
             lane.end("stopped", why)
         self._note([lane for _, lane in dropped])
         return kept
@@ -248,6 +264,7 @@ class Course:
 
     def _take_up(self, lanes: Sequence[Lane], mine: Sequence[tuple[Runner, list[Lane]]]) -> None:
         """Puts lanes where a sweep that was killed left them, and tells what there is to do."""
+        self.store.claim(self._common(lanes))
         for lane in lanes:
             lane.here = False
         self.observer.begin(sum(len(part) for _, part in mine), sum(runner.steps * len(part) for runner, part in mine))
@@ -261,7 +278,11 @@ class Course:
             left = [lane for lane in part if lane.status is None]
             if left and self.store.holds_states:
                 self.store.load(left, runner.first_state)
-            self.observer.advance(0, sum(runner.steps if lane.status else lane.step for lane in part))
+            self.observer.advance(sum(runner.steps if lane.status else lane.step for lane in part))
+
+    def _common(self, lanes: Sequence[Lane]) -> dict[str, Any]:
+        """The hyperparameters that all lanes have in common."""
+        return {name: value for name, value in dataclasses.asdict(self.hp).items() if name not in lanes[0].point}
 
     def _grouped(self, points: Sequence[Point], lanes: Sequence[Lane]) -> list[tuple[Runner, list[Lane]]]:
         """The lanes by what they run; all programs are traced, and none is compiled."""
@@ -269,14 +290,16 @@ class Course:
             self.traced = traceable(self.hp, points)
         while True:
             parts = groups(self.hp, points, self.traced)
-            if len({*self.runners, *(part.key for part in parts)}) > self.machine.most_programs:
-                raise TooManyPrograms(self._too_many(parts), len(parts))
+            count = len({*self.runners, *(part.key for part in parts)})
+            if count > self.machine.most_programs:
+                raise too_many(count, self.machine.most_programs, self._known(parts))
             fallen = self._prepare([part for part in parts if part.key not in self.runners], points)
             if not fallen:
                 return [(self.runners[part.key], [lanes[i] for i in part.lanes]) for part in parts]
             for fallback in fallen:
                 self.observer.say(f"{fallback.field} can't be traced, and makes programs of its own: {fallback.why}")
             self.traced = [name for name in self.traced if name not in {fallback.field for fallback in fallen}]
+            self.runners.clear()
 
     def _prepare(self, parts: Sequence[Group], points: Sequence[Point]) -> list[Fallback]:
         """Makes what runs the groups; stops at the first that can't be traced, and gives the fields that it is for."""
@@ -301,14 +324,31 @@ class Course:
             self.runners[part.key] = runner
         return []
 
-    def _too_many(self, parts: Sequence[Group]) -> str:
+    def _known(self, parts: Sequence[Group]) -> dict[str, int]:
+        """How many values the programs have of each field that they have to know."""
         known = [field.name for field in dataclasses.fields(self.hp) if field.name not in (self.traced or ())]
         counts = {name: len({getattr(part.hp, name) for part in parts}) for name in known}
-        fields = ", ".join(f"{name} ({count} values)" for name, count in counts.items() if count > 1)
-        return (
-            f"the sweep makes {len(parts)} programs, more than {self.machine.most_programs}, for each has to know "
-            f"{fields}; give fewer values, or allow as many programs"
-        )
+        return {name: count for name, count in counts.items() if count > 1}
+
+
+def check_programs(space: Mapping[str, Span | tuple[Any, ...]], hp: Any, most: int) -> None:
+    """Refuses a space of which settings are asked a few at a time, and that could make too many programs in the end."""
+    kind = kinds(hp)
+    sizes = {
+        name: size(values, kind[name]) for name, values in space.items() if name != SEED and kind[name] is not float
+    }
+    if (count := math.prod(sizes.values())) > most:
+        raise too_many(int(count), most, {name: int(one) for name, one in sizes.items()})
+
+
+def too_many(count: int, most: int, known: Mapping[str, int]) -> TooManyPrograms:
+    """What is raised where a sweep makes too many programs, for they have to know so many values of some fields."""
+    fields = ", ".join(f"{name} ({values} values)" for name, values in known.items())
+    return TooManyPrograms(
+        f"the sweep makes {count} programs, more than {most}, for each has to know {fields}; "
+        "give fewer values, or allow as many programs",
+        count,
+    )
 
 
 def _traced(build: Build, group: Group) -> Program:

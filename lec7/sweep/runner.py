@@ -94,6 +94,8 @@ class Runner:
             most = len(waiting)
             while waiting and not self.around.stop:
                 wide = self._suiting(most if self.lanes else len(waiting), until - at)
+                if self.around.stop:
+                    return
                 wave, waiting = waiting[: wide.width], waiting[wide.width :]
                 while afterwards:
                     afterwards.pop(0)()
@@ -124,8 +126,10 @@ class Runner:
         if self.lanes is not None or most == 1:
             return wide
         trials = width.choose(self.trial, first, most, math.ceil(count / devices) * steps)
-        if not trials:
+        if not trials and not self.around.stop:
             raise InputError(f"one lane alone is too large for the memory of {(self.devices or jax.devices())[0]}")
+        if not trials:
+            return wide
         where = f" on each of {devices} devices" if devices > 1 else ""
         figures = ", ".join(f"{1e6 * one.seconds / devices:.0f} us with {one.lanes}" for one in sorted(trials))
         of = f"{self.name}: " if self.name else ""
@@ -146,7 +150,7 @@ class Runner:
 
     def trial(self, lanes: int) -> width.Trial | None:
         """How fast so many lanes a device are; None where there is no memory for them."""
-        if lanes > memory.room(self.program, self.devices):
+        if self.around.stop or lanes > memory.room(self.program, self.devices):
             return None
         start = time.monotonic()
         try:

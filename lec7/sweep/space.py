@@ -3,6 +3,7 @@
 import dataclasses
 import itertools
 import math
+import typing
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -51,7 +52,7 @@ class Span:
         ([0.001, 0.01, 0.1], [0.0, 0.5, 1.0])
         """
         if self.count is None:
-            raise InputError(f"{self} says not how many values it has, expected {self}:N, or to be drawn from (random)")
+            raise InputError(f"{self} says not how many values it has, expected {self}:N")
         spaced = np.geomspace if self.log else np.linspace
         return [float(f"{value:.6g}") for value in spaced(self.low, self.high, self.count)]
 
@@ -72,6 +73,18 @@ def linear(low: float, high: float, count: int | None = None) -> Span:
     return Span(float(low), float(high), count, log=False)
 
 
+def kinds(hyperparameters: Any) -> dict[str, type]:
+    """What each field holds, by its annotation: float for `float` and `float | None`, whatever the default is."""
+    hints = typing.get_type_hints(type(hyperparameters))
+
+    def kind(name: str) -> type:
+        among = typing.get_args(hints[name]) or (hints[name],)
+        known = (one for one in (float, int, bool, str, tuple) if one in among)
+        return next(known, type(getattr(hyperparameters, name)))
+
+    return {field.name: kind(field.name) for field in dataclasses.fields(hyperparameters)}
+
+
 Space = Mapping[str, Span | Sequence[Any] | range]
 """For each field that a sweep is over its values, or what they lie between."""
 
@@ -86,34 +99,41 @@ def checked(space: Space, hyperparameters: Any) -> dict[str, Span | tuple[Any, .
     Raises:
         InputError: no such field, no values, one twice, or one of another type.
     """
-    known = [field.name for field in dataclasses.fields(hyperparameters)]
+    if not dataclasses.is_dataclass(hyperparameters) or isinstance(hyperparameters, type):
+        raise InputError(f"hyperparameters are {short(hyperparameters)}, expected an instance of a dataclass")
+    known, kind = [field.name for field in dataclasses.fields(hyperparameters)], kinds(hyperparameters)
     if not space:
         raise InputError(f"the sweep is over no field, expected values for some of {', '.join(known)}")
+    may_be_none = {name for name, hint in typing.get_type_hints(type(hyperparameters)).items() if is_optional(hint)}
     found: dict[str, Span | tuple[Any, ...]] = {}
     for name, values in space.items():
         if name not in known:
             raise InputError(f"no hyperparameter {name!r}{nearest(name, known)}; there are {', '.join(known)}")
-        found[name] = _checked(name, values, getattr(hyperparameters, name))
+        found[name] = _checked(name, values, kind[name], name in may_be_none)
     return found
 
 
-def _checked(name: str, given: Any, default: Any) -> Span | tuple[Any, ...]:
-    whole = isinstance(default, int) and not isinstance(default, bool)
+def is_optional(hint: Any) -> bool:
+    """Whether an annotation admits None."""
+    return hint is Any or type(None) in (typing.get_args(hint) or (hint,))
+
+
+def _checked(name: str, given: Any, kind: type, optional: bool) -> Span | tuple[Any, ...]:
     if isinstance(given, Span):
-        if whole:
+        if kind is int:
             if given.count is None and not given.log:
                 return tuple(range(math.ceil(given.low), math.floor(given.high) + 1))
             if given.count is not None:
                 return tuple(dict.fromkeys(round(value) for value in given.values()))
             return given
-        if not isinstance(default, float):
-            raise InputError(f"{name} is over {given}, expected a list: the field is {default!r}, and no number")
+        if kind is not float:
+            raise InputError(f"{name} is over {given}, expected a list: the field is of {kind.__name__}, and no number")
         return given
     if isinstance(given, str) or not isinstance(given, Iterable):
         raise InputError(
             f"{name} is over {short(given)}, expected a list of values, a range, sweep.log or sweep.linear"
         )
-    values = tuple(_typed(name, value, default) for value in given)
+    values = tuple(None if value is None and optional else _typed(name, value, kind) for value in given)
     if not values:
         raise InputError(f"{name} is over no value at all, expected at least one")
     for value, count in ((value, values.count(value)) for value in values):
@@ -122,18 +142,23 @@ def _checked(name: str, given: Any, default: Any) -> Span | tuple[Any, ...]:
     return values
 
 
-def _typed(name: str, value: Any, default: Any) -> Any:
+CALLED = {float: "a number", int: "an int", bool: "True or False", str: "a text", tuple: "a tuple"}
+
+
+def _typed(name: str, value: Any, kind: type) -> Any:
     if isinstance(value, np.generic):
         value = value.item()
-    if isinstance(default, float) and isinstance(value, int) and not isinstance(value, bool):
+    if kind is float and type(value) is int:
         value = float(value)
-    if isinstance(default, int | float) and not isinstance(default, bool) and type(value) is not type(default):
-        raise InputError(f"{name} is {short(value)}, expected {'an int' if isinstance(default, int) else 'a number'}")
+    if kind is tuple and isinstance(value, list):
+        value = tuple(value)
+    if kind in CALLED and type(value) is not kind:
+        raise InputError(f"{name} is {short(value)}, expected {CALLED[kind]}")
     if isinstance(value, float) and not math.isfinite(value):
         raise InputError(f"{name} is {value}, expected a finite number")
     if name == SEED and not 0 <= value <= MOST_SEED:
         raise InputError(f"{SEED} is {value}, expected one from 0 to {MOST_SEED}")
-    return tuple(value) if isinstance(value, list) else value
+    return value
 
 
 def checked_points(points: Sequence[Mapping[str, Any]], hyperparameters: Any) -> list[Point]:
@@ -145,11 +170,17 @@ def checked_points(points: Sequence[Mapping[str, Any]], hyperparameters: Any) ->
     if not points:
         raise InputError("there is no point to train at, expected at least one, such as {'learning_rate': 0.1}")
     for point in points:
+        if not isinstance(point, Mapping):
+            raise InputError(f"a point is {short(point)}, expected a dict of fields, such as {{'learning_rate': 0.1}}")
         if point.keys() != points[0].keys():
             others = ", ".join(points[0])
             raise InputError(f"a point has {', '.join(point)} and another {others}, expected the same fields")
     typed = [checked({name: [value] for name, value in point.items()}, hyperparameters) for point in points]
-    return [{name: values[0] for name, values in point.items() if isinstance(values, tuple)} for point in typed]
+    found = [{name: values[0] for name, values in point.items() if isinstance(values, tuple)} for point in typed]
+    for i, point in enumerate(found):
+        if point in found[:i]:
+            raise InputError(f"a point is there twice, {point}, expected different ones: the same is the same run")
+    return found
 
 
 def values_of(one: Span | tuple[Any, ...]) -> list[Any]:
@@ -163,11 +194,14 @@ def grid(space: Mapping[str, Span | tuple[Any, ...]]) -> list[Point]:
     >>> grid({"optimizer": ("adam", "sgd"), "seed": (0, 1)})[1]
     {'optimizer': 'adam', 'seed': 1}
     """
+    for name, one in space.items():
+        if isinstance(one, Span) and one.count is None:
+            raise InputError(f"{name} is over {one}, which has no count; expected {one}:N, or to be drawn (--random N)")
     return [dict(zip(space, values, strict=True)) for values in itertools.product(*map(values_of, space.values()))]
 
 
 def draw(space: Mapping[str, Span | tuple[Any, ...]], count: int, seed: int, hyperparameters: Any) -> list[Point]:
-    """So many settings drawn independently, each with all seeds that the space has.
+    """So many different settings drawn at random, each with all seeds that the space has.
 
     The n-th is the same however many are drawn.
 
@@ -178,21 +212,43 @@ def draw(space: Mapping[str, Span | tuple[Any, ...]], count: int, seed: int, hyp
         hyperparameters: an instance of the dataclass, whose ints stay ints.
 
     Raises:
-        InputError: the count is below 1.
+        InputError: there are fewer settings, or there is nothing to draw.
     """
-    if count < 1:
-        raise InputError(f"{count} settings are to be drawn, expected at least 1")
-    generator = np.random.default_rng(seed)
+    generator, kind = np.random.default_rng(seed), kinds(hyperparameters)
+    check_drawn(space, count, kind)
 
     def one(name: str) -> Any:
         values = space[name]
         if not isinstance(values, Span):
             return values[int(generator.integers(len(values)))]
         drawn = values.draw(generator)
-        return round(drawn) if isinstance(getattr(hyperparameters, name), int) else drawn
+        return round(drawn) if kind[name] is int else drawn
 
-    settings = [{name: one(name) for name in space if name != SEED} for _ in range(count)]
-    return with_seeds(settings, space)
+    settings: dict[tuple, Point] = {}
+    while len(settings) < count:
+        setting = {name: one(name) for name in space if name != SEED}
+        settings.setdefault(tuple(setting.values()), setting)
+    return with_seeds(list(settings.values()), space)
+
+
+def check_drawn(space: Mapping[str, Span | tuple[Any, ...]], count: int, kind: Mapping[str, type]) -> None:
+    """Refuses more different settings than a space has."""
+    sizes = [size(values, kind[name]) for name, values in space.items() if name != SEED]
+    if not sizes:
+        raise InputError("there is nothing to draw but seeds, which each setting has; expected another field")
+    if count > math.prod(sizes):
+        raise InputError(f"{count} settings are to be drawn, and there are {math.prod(sizes)}; expected no more")
+
+
+def size(values: Span | tuple[Any, ...], kind: type) -> float:
+    """How many values there are, infinity of them where any number may be drawn.
+
+    >>> size((1, 2), int), size(linear(0, 1), float), size(log(1, 10), int)
+    (2, inf, 10)
+    """
+    if isinstance(values, Span):
+        return round(values.high) - round(values.low) + 1 if kind is int else math.inf
+    return len(values)
 
 
 def with_seeds(settings: Sequence[Point], space: Mapping[str, Span | tuple[Any, ...]]) -> list[Point]:

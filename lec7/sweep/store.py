@@ -1,10 +1,11 @@
 """What a sweep leaves on disk: a row for each lane that has ended, and the states of those that have not."""
 
 import dataclasses
+import itertools
 import json
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from lec7.sweep.lane import Lane
 from lec7.sweep.results import Row
 from lec7.typing import PyTree
 
-RESULTS, STATES = "results.jsonl", "states"
+RESULTS, STATES, COMMON = "results.jsonl", "states", "hyperparameters.json"
 
 
 class Store:
@@ -29,14 +30,32 @@ class Store:
         process: the number of this process, of several.
     """
 
-    def __init__(self, folder: Path | None, process: int = 0):
-        self.folder = folder
+    def __init__(self, folder: str | os.PathLike[str] | None, process: int = 0):
+        self.folder = folder = None if folder is None else Path(folder)
         mine = RESULTS if process == 0 else f"results-{process}.jsonl"
         self._mine = None if folder is None else folder / mine
         self._states: dict[Path, set[int]] = {}
-        self._process, self._count = process, 0
+        self._process = process
         if folder is not None:
             folder.mkdir(parents=True, exist_ok=True)
+
+    def claim(self, hyperparameters: Mapping[str, Any]) -> None:
+        """Notes what all lanes have in common.
+
+        Raises:
+            InputError: the folder is of a sweep with other hyperparameters.
+        """
+        if self.folder is None or self._process:
+            return
+        path, mine = self.folder / COMMON, json.loads(json.dumps(plain(hyperparameters)))
+        if not path.exists():
+            path.write_text(json.dumps(mine, indent=2) + "\n")
+        elif (before := json.loads(path.read_text())) != mine:
+            differing = [name for name in mine if before.get(name) != mine[name]] or list(before.keys() - mine.keys())
+            raise InputError(
+                f"{self.folder} has a sweep with other hyperparameters ({', '.join(differing)}): "
+                "give the folder of a sweep of the same, or an empty one"
+            )
 
     def add(self, rows: Sequence[Row]) -> None:
         """Adds rows, and gives up saved states that nobody needs any more."""
@@ -53,15 +72,15 @@ class Store:
         """Saves lanes that are under way, whole or not at all."""
         if self.folder is None or not lanes:
             return
-        target = self.folder / STATES / f"{self._process}-{self._count}.msgpack"
-        self._count += 1
-        target.parent.mkdir(exist_ok=True)
+        states = self.folder / STATES
+        states.mkdir(exist_ok=True)
+        target = next(path for i in itertools.count() if not (path := states / f"{self._process}-{i}.msgpack").exists())
         about = [(lane.number, lane.step, dict(lane.metrics), lane.curves) for lane in lanes]
         content = {
             "about": json.dumps(plain(about)),
             "leaves": {str(i): leaf for i, leaf in enumerate(_stacked([lane.state for lane in lanes]))},
         }
-        with tempfile.NamedTemporaryFile("wb", dir=target.parent, suffix=".tmp", delete=False) as file:
+        with tempfile.NamedTemporaryFile("wb", dir=states, suffix=".tmp", delete=False) as file:
             file.write(serialization.msgpack_serialize(content))
         Path(file.name).replace(target)
         self._ended({lane.number for lane in lanes})  # what was saved of them before

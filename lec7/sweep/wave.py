@@ -56,11 +56,14 @@ def train(wide: Wide, lanes: Sequence[Lane], until: int, around: Around) -> None
     """
     experiment, start, saved = wide.program.first, time.monotonic(), time.monotonic()
     filled = [*lanes, *[lanes[-1]] * (wide.width - len(lanes))]
-    points = wide.points(around.values([lane.point for lane in filled]))
+    values = around.values([lane.point for lane in filled])
+    points = wide.points(values)
     wide.prepare()
     states = [
-        lane.state if lane.state is not None else wide.program.init(_of(points, i)) for i, lane in enumerate(filled)
+        wide.program.init({name: column[i] for name, column in values.items()}) if lane.state is None else lane.state
+        for i, lane in enumerate(lanes)
     ]
+    states += [states[-1]] * (wide.width - len(lanes))
     limits = [limit_of(state) for state in states]
     state, at, waiting = wide.pack(states), lanes[0].step, []
     names, begun = order(state), at
@@ -85,16 +88,13 @@ def train(wide: Wide, lanes: Sequence[Lane], until: int, around: Around) -> None
             waiting, saved = [], time.monotonic()
             around.save(_bring_home(state, lanes))
     look(waiting)
-    wide.timed(at - begun, time.monotonic() - start)
+    if at > begun:
+        wide.timed(at - begun, time.monotonic() - start)
     if at < experiment.steps:
         _bring_home(state, lanes)
     for lane in lanes:
         if lane.status is None and at == experiment.steps:
             lane.end("finished")
-
-
-def _of(points: Mapping[str, jax.Array], lane: int) -> dict[str, np.ndarray]:
-    return {name: np.asarray(column)[lane] for name, column in points.items()}
 
 
 def _bring_home(state: TrainState, lanes: Sequence[Lane]) -> list[Lane]:
@@ -123,5 +123,5 @@ def _look(
         if lane.status is None and figures is not None:
             lane.judged(window.at, jax.tree.map(lambda leaf, i=i: leaf[i], figures), names)
         if lane.status == "diverged":
-            observer.advance(1, steps - window.at)
-    observer.advance(len(under_way), len(under_way) * window.steps)
+            observer.advance(steps - window.at)
+    observer.advance(len(under_way) * window.steps)

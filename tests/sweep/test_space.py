@@ -3,6 +3,7 @@
 import itertools
 import math
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from scipy import stats
 from lec7 import sweep
 from lec7.errors import InputError
 from lec7.sweep.groups import groups, traceable
-from lec7.sweep.space import checked, draw, grid
+from lec7.sweep.space import checked, checked_points, draw, grid, kinds
 from lec7.sweep.text import is_over, parse
 
 
@@ -55,7 +56,11 @@ def test_values_take_the_types_of_their_fields():
         ({"rate": 0.1}, "expected a list"),
         ({"rate": [math.nan]}, "expected a finite number"),
         ({"width": [1.5]}, "width is 1.5, expected an int"),
-        ({"optimizer": sweep.linear(0, 1, 2)}, "is 'adam', and no number"),
+        ({"optimizer": sweep.linear(0, 1, 2)}, "is of str, and no number"),
+        ({"optimizer": [1]}, "optimizer is 1, expected a text"),
+        ({"nesterov": [1, 0]}, "nesterov is 1, expected True or False"),
+        ({"shape": [16]}, "shape is 16, expected a tuple"),
+        ({"width": [None]}, "width is None, expected an int"),
         ({"seed": [-1]}, "seed is -1, expected one from 0"),
         ({}, "the sweep is over no field"),
     ],
@@ -83,46 +88,46 @@ def test_a_span_that_has_no_values_is_refused(make, message):
 
 
 @pytest.mark.parametrize(
-    ("text", "default", "values"),
+    ("text", "kind", "values"),
     [
-        ("0.1,0.3", 0.5, [0.1, 0.3]),
-        ("lin:0:1:3", 0.5, [0.0, 0.5, 1.0]),
-        ("log:1:100:3", 0.5, [1.0, 10.0, 100.0]),
-        ("0:4", 0, [0, 1, 2, 3]),
-        ("0:10:5", 0, [0, 5]),
-        ("8,32", 0, [8, 32]),
-        ("adam,sgd", "adam", ["adam", "sgd"]),
-        ("true,false", False, [True, False]),
+        ("0.1,0.3", float, [0.1, 0.3]),
+        ("lin:0:1:3", float, [0.0, 0.5, 1.0]),
+        ("log:1:100:3", float, [1.0, 10.0, 100.0]),
+        ("0:4", int, [0, 1, 2, 3]),
+        ("0:10:5", int, [0, 5]),
+        ("8,32", int, [8, 32]),
+        ("adam,sgd", str, ["adam", "sgd"]),
+        ("true,false", bool, [True, False]),
     ],
 )
-def test_texts_of_a_command_line_are_values(text, default, values):
-    assert is_over(text, default)
-    found = parse("field", text, default, str)
+def test_texts_of_a_command_line_are_values(text, kind, values):
+    assert is_over(text, kind)
+    found = parse("field", text, kind, str)
     assert (found.values() if isinstance(found, sweep.Span) else list(found)) == values
 
 
-@pytest.mark.parametrize(("text", "default"), [("0.1", 0.5), ("adam", "adam"), ("C:/data", "adam"), ("7", 0)])
-def test_a_single_value_is_none_to_sweep_over(text, default):
-    assert not is_over(text, default)
+@pytest.mark.parametrize(("text", "kind"), [("0.1", float), ("adam", str), ("C:/data", str), ("7", int)])
+def test_a_single_value_is_none_to_sweep_over(text, kind):
+    assert not is_over(text, kind)
 
 
 @pytest.mark.parametrize(
-    ("text", "default", "message"),
+    ("text", "kind", "message"),
     [
-        ("4:0", 0, "is empty"),
-        ("0:4:0", 0, "is empty"),
-        ("a:b", 0, "expected FROM:TO"),
-        ("0.1,x", 0.5, "has 'x', expected a number"),
-        ("1,2.5", 0, "has '2.5', expected an int"),
-        ("0.1,", 0.5, "has an empty value"),
-        ("0:1", 0.5, "can't be read"),
-        ("log:1e-4:1e-1:x", 0.5, "expected log:LOW:HIGH:COUNT"),
-        ("yes,no", False, "expected true or false"),
+        ("4:0", int, "is empty"),
+        ("0:4:0", int, "is empty"),
+        ("a:b", int, "expected FROM:TO"),
+        ("0.1,x", float, "has 'x', expected a number"),
+        ("1,2.5", int, "has '2.5', expected an int"),
+        ("0.1,", float, "has an empty value"),
+        ("0:1", float, "can't be read, expected lin:LOW:HIGH:COUNT"),
+        ("log:1e-4:1e-1:x", float, "expected log:LOW:HIGH:COUNT"),
+        ("yes,no", bool, "expected true or false"),
     ],
 )
-def test_a_text_that_is_none_is_refused(text, default, message):
+def test_a_text_that_is_none_is_refused(text, kind, message):
     with pytest.raises(InputError, match=message):
-        parse("field", text, default, str)
+        parse("field", text, kind, str)
 
 
 def test_draws_are_the_same_however_many_and_follow_their_distributions():
@@ -134,6 +139,42 @@ def test_draws_are_the_same_however_many_and_follow_their_distributions():
     for name, values in {"optimizer": "abc", "width": (1, 2, 3, 4)}.items():
         counts = [sum(point[name] == value for point in points) for value in values]
         assert stats.chisquare(counts).pvalue > 0.01
+
+
+def test_no_setting_is_drawn_twice():
+    space = checked({"optimizer": ["a", "b", "c"], "width": [1, 2]}, HP)
+    points = draw(space, 6, 0, HP)
+    assert sorted(map(str, points)) == sorted(map(str, grid(space)))
+    with pytest.raises(InputError, match="7 settings are to be drawn, and there are 6"):
+        draw(space, 7, 0, HP)
+    with pytest.raises(InputError, match="nothing to draw but seeds"):
+        draw(checked({"seed": range(3)}, HP), 2, 0, HP)
+
+
+def test_points_are_checked_as_spaces_are():
+    assert checked_points([{"rate": 1}, {"rate": 2}], HP) == [{"rate": 1.0}, {"rate": 2.0}]
+    for points, message in [
+        ([], "no point"),
+        ([0.1], "a point is 0.1, expected a dict"),
+        ([{"rate": 0.1}, {"width": 3}], "expected the same fields"),
+        ([{"rate": 1}, {"rate": 1.0}], "a point is there twice"),
+        ([{"rte": 1}], "did you mean 'rate'"),
+    ]:
+        with pytest.raises(InputError, match=message):
+            checked_points(points, HP)
+
+
+def test_types_are_those_of_annotations():
+    @dataclass(frozen=True)
+    class Loose:
+        decay: float = 0
+        clip: float | None = None
+        name: Literal["a", "b"] = "a"
+
+    assert kinds(Loose()) == {"decay": float, "clip": float, "name": str}
+    points = grid(checked({"decay": [0.1, 1], "clip": sweep.log(0.1, 1, 2)}, Loose()))
+    assert traceable(Loose(), points) == ["decay", "clip"]
+    assert traceable(Loose(), grid(checked({"clip": [None, 0.5]}, Loose()))) == []
 
 
 def test_each_drawn_setting_has_all_seeds():

@@ -3,6 +3,8 @@
 import dataclasses
 import functools
 import math
+import os
+import signal
 from dataclasses import dataclass
 
 import jax
@@ -73,7 +75,7 @@ class Watching:
     def begin(self, lanes, steps):
         self.left += steps
 
-    def advance(self, lanes, steps):
+    def advance(self, steps):
         self.left -= steps
 
     def row(self, row):
@@ -321,12 +323,10 @@ def test_halving_that_was_killed_goes_on_to_the_same_end(tmp_path):
 
 def test_lanes_under_way_are_saved_when_a_signal_comes(tmp_path):
     """At the first row SIGINT comes: what is under way goes on from where it stood."""
-    import os
-    import signal
 
     class Interrupting(Watching):
-        def advance(self, lanes, steps):
-            super().advance(lanes, steps)
+        def advance(self, steps):
+            super().advance(steps)
             if self.left < 100 and not self.rows:
                 os.kill(os.getpid(), signal.SIGINT)
                 self.rows.append(None)
@@ -345,8 +345,8 @@ def test_lanes_that_take_long_are_saved_on_the_way(tmp_path, monkeypatch):
     machine, space = sweep.Machine(lanes=4, devices=ONE), {"seed": range(4)}
 
     class Killing(Watching):
-        def advance(self, lanes, steps):
-            super().advance(lanes, steps)
+        def advance(self, steps):
+            super().advance(steps)
             if self.left < 20:  # beyond step 12, at which all are evaluated
                 raise Killed
 
@@ -354,10 +354,57 @@ def test_lanes_that_take_long_are_saved_on_the_way(tmp_path, monkeypatch):
         sweep.run(light, space, HP, machine=machine, folder=tmp_path, observer=Killing())
     watching = Watching()
     taken = []
-    watching.advance = lambda lanes, steps: taken.append((lanes, steps))
+    watching.advance = taken.append
     found = sweep.run(light, space, HP, machine=machine, folder=tmp_path, observer=watching)
-    assert taken[0] == (0, 4 * 12)
+    assert taken[0] == 4 * 12
     assert found.rows == sweep.run(light, space, HP, machine=machine).rows
+
+
+def test_a_sweep_that_is_stopped_again_and_again_keeps_what_it_has(tmp_path):
+    """Each time at another place: while it is compiled, and after some steps."""
+
+    class Interrupting(Watching):
+        def __init__(self, at):
+            super().__init__()
+            self.at = at
+
+        def advance(self, steps):
+            super().advance(steps)
+            if self.left <= self.at:
+                self.at = -1
+                os.kill(os.getpid(), signal.SIGINT)
+
+    machine, space = sweep.Machine(lanes=2, devices=ONE), {"seed": range(2)}
+    lefts = []
+    for at in (40, 34, 20):  # of 40 steps in all: at once, and twice on the way
+        watching = Interrupting(at)
+        with pytest.raises(Stopped):
+            sweep.run(light, space, HP, machine=machine, folder=tmp_path, observer=watching)
+        lefts.append(watching.left)
+    assert lefts[0] == 40 > lefts[1] > lefts[2] > 0
+    watching = Watching()
+    taken = []
+    watching.advance = taken.append
+    found = sweep.run(light, space, HP, machine=machine, folder=tmp_path, observer=watching)
+    assert taken[0] == 40 - lefts[2]
+    assert found.rows == sweep.run(light, space, HP, machine=machine).rows
+    assert not list((tmp_path / "states").iterdir())
+
+
+def test_a_folder_of_other_hyperparameters_is_refused(tmp_path):
+    machine = sweep.Machine(lanes=1, devices=ONE)
+    sweep.run(light, {"learning_rate": [0.1]}, HP, machine=machine, folder=tmp_path)
+    with pytest.raises(InputError, match=r"a sweep with other hyperparameters .steps."):
+        sweep.run(light, {"learning_rate": [0.1]}, dataclasses.replace(HP, steps=10), machine=machine, folder=tmp_path)
+
+
+def test_optuna_that_knows_all_there_is_ends():
+    pytest.importorskip("optuna")
+    machine = sweep.Machine(lanes=2, devices=ONE)
+    found = sweep.run(light, {"nothing": ["a", "b", "c"]}, HP, draw=sweep.Draw(3, "tpe", batch=2), machine=machine)
+    assert sorted(row.hyperparameters["nothing"] for row in found.rows) == ["a", "b", "c"]
+    with pytest.raises(InputError, match="40 programs, more than 32"):
+        sweep.run(light, {"width": range(8, 48)}, HP, draw=sweep.Draw(4, "tpe"), machine=machine)
 
 
 def test_optuna_is_asked_in_batches_and_told(tmp_path):
