@@ -14,10 +14,14 @@ Numbers = Sequence[float] | np.ndarray
 def scale(values: Numbers) -> Scale:
     """Of an axis on which the values lie evenly; logarithms are for those that are 30 times as large as others.
 
+    Beyond 10,000 times it is logarithms, however they lie.
+
     >>> scale([1e-4, 1e-3, 1e-2, 1e-1]), scale([0, 1e-4, 1e-3, 1e-2]), scale([0.1, 0.2, 0.5])
     ('log', 'symlog', 'linear')
     >>> scale(np.linspace(0.01, 0.5, 50))
     'linear'
+    >>> scale([0.003, 0.01, 0.03, 1e30, 2e30, 3e30, 4e30])
+    'log'
     """
     positive = np.array([value for value in values if value > 0])
     if not positive.size or min(values) < 0 or positive.max() < 30 * positive.min():
@@ -26,7 +30,7 @@ def scale(values: Numbers) -> Scale:
     def off_middle(x: np.ndarray) -> float:
         return abs(np.interp(np.median(x), [x.min(), x.max()], [-1, 1]))
 
-    if off_middle(positive) < off_middle(np.log(positive)) - 0.1:
+    if positive.max() < 1e4 * positive.min() and off_middle(positive) < off_middle(np.log(positive)) - 0.1:
         return "linear"
     return "log" if min(values) > 0 else "symlog"
 

@@ -36,6 +36,7 @@ def curves(results: Results, settings: Sequence[Setting], fields: Sequence[Field
     if not found:
         return None
     chosen = settings if len(results.rows) <= FEW else best(settings, BEST)
+    chosen = [one for one in chosen if any(by_lane.get(row.lane) for row in one.rows for by_lane in found.values())]
     looks = itertools.product(("-", "--"), COLOURS)
     lines: list[Line] = [
         (setting, {"linestyle": style, "color": colour})
