@@ -31,9 +31,9 @@ import tyro
 
 from lec7 import averaging, experiment, optim, sweep, train
 from lec7.experiment.signals import StopRequest
+from lec7.sweep.course import Course
 from lec7.sweep.lane import Lane
 from lec7.sweep.observer import Silent
-from lec7.sweep.run import Course
 from lec7.sweep.width import candidates
 
 EXPERIMENTS = Path(__file__).resolve().parents[1] / "experiments"

@@ -3,9 +3,10 @@
 from lec7.sweep.draw import Draw
 from lec7.sweep.folder import config_of, read
 from lec7.sweep.halving import Halving, survivors
+from lec7.sweep.machine import Machine, TooManyPrograms
 from lec7.sweep.observer import Observer, Silent
-from lec7.sweep.results import Results, Row, Setting, option
-from lec7.sweep.run import Judge, Machine, Stopped, TooManyPrograms, run
+from lec7.sweep.results import Judge, Results, Row, Setting, option
+from lec7.sweep.run import Stopped, run
 from lec7.sweep.space import Space, Span, checked, linear, log
 
 __all__ = [

@@ -160,6 +160,18 @@ def worth(rows: Sequence[Row], metric: str) -> tuple[float, float]:
     return float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 else math.nan
 
 
+@dataclasses.dataclass(frozen=True)
+class Judge:
+    """What settings are judged by: a metric and whether much of it is good; by default accuracy, or else the loss."""
+
+    metric: str | None = None
+    direction: Direction | None = None
+
+    def __post_init__(self):
+        if self.direction not in (None, "minimize", "maximize"):
+            raise InputError(f'direction is {self.direction!r}, expected "minimize" or "maximize"')
+
+
 def direction_of(metric: str | None, direction: Direction | None, known: Sequence[str]) -> tuple[str, Direction]:
     """What settings are judged by, of the figures that there are: accuracy where there is one, or else the loss.
 

@@ -15,7 +15,8 @@ import pytest
 from lec7 import augment, averaging, data, experiment, losses, models, optim, sweep
 from lec7.errors import InputError
 from lec7.experiment import Experiment, RunFolder
-from lec7.sweep.run import Course, Stopped
+from lec7.sweep.course import Course
+from lec7.sweep.run import Stopped
 from lec7.sweep.store import read_rows
 
 
