@@ -213,7 +213,7 @@ def either(is_first: Any, one: Any, other: Any) -> optax.GradientTransformation:
         )
         return jax.tree.map(lambda x, y: jnp.where(is_first > 0.5, x, y), a, b), (own, others)
 
-    return optax.GradientTransformationExtraArgs(init, update)  # pyright: ignore[reportArgumentType]
+    return optax.GradientTransformationExtraArgs(init, update)
 
 
 if __name__ == "__main__":

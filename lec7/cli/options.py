@@ -1,9 +1,12 @@
 """What the commands have in common: reading options by tyro."""
 
+import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
 import tyro
+
+from lec7.errors import InputError
 
 
 def read(options: type, arguments: Sequence[str], command: str, description: str) -> Any:
@@ -18,3 +21,32 @@ def read(options: type, arguments: Sequence[str], command: str, description: str
         description=description,
         config=(tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff),
     )
+
+
+def read_with_hyperparameters(
+    file: Any, options: type, usage: type, arguments: Sequence[str], command: str, more: str = ""
+) -> tuple[Any, Any]:
+    """The options of a command and the hyperparameters of an experiment's file, out of one command line.
+
+    Args:
+        file: the experiment's.
+        options: the command's, where there is an experiment.
+        usage: all options that the command has, whose names hyperparameters can't have.
+        arguments: the command line.
+        command: the command's name.
+        more: what its --help says below what the file says of itself.
+
+    Raises:
+        InputError: a hyperparameter is called as an option is.
+    """
+    taken = {field.name for field in dataclasses.fields(usage)}
+    for field in dataclasses.fields(file.hyperparameters):
+        if field.name in taken:
+            raise InputError(
+                f"hyperparameter {field.name!r} in {file.path} is an option of lec7 {command}; call it otherwise"
+            )
+    # The names of its fields are the headings of --help.
+    both = dataclasses.make_dataclass("Both", [(command, options), ("hyperparameter", file.hyperparameters)])
+    description = (file.build.__globals__.get("__doc__") or "").strip() + more
+    given = read(both, arguments, f"{command} {file.path.name}", description)
+    return getattr(given, command), given.hyperparameter

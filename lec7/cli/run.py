@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import tyro
 
 from lec7.cli.build import Many, build, rebuild, refuse_sweep
-from lec7.cli.options import read
+from lec7.cli.options import read, read_with_hyperparameters
 from lec7.errors import InputError
 
 DIVERGED = 3
@@ -75,7 +75,7 @@ def _start(path: Path, arguments: list[str]) -> int:
     from lec7 import experiment
 
     file = experiment.load(path)
-    options, hp = _read(file, arguments)
+    options, hp = read_with_hyperparameters(file, Options, Usage, arguments, "run")
     return begin(file, options, hp, path.stem)[0]
 
 
@@ -139,18 +139,3 @@ def summary(outcome, folder) -> str:
     ended = f"{outcome.status} at step {outcome.step}" + (f": {outcome.message}" if outcome.message else "")
     tested = f"\ntest: {figures}" if figures else ""
     return f"{ended}, after {outcome.seconds:.1f} s, in {folder.path}{tested}"
-
-
-def _read(file, arguments: list[str]):
-    """The options of the command and the hyperparameters of the file, out of one command line."""
-    taken = {field.name for field in dataclasses.fields(Usage)}
-    for field in dataclasses.fields(file.hyperparameters):
-        if field.name in taken:
-            raise InputError(
-                f"hyperparameter {field.name!r} in {file.path} is an option of lec7 run; call it otherwise"
-            )
-    # The names of its fields are the headings of --help.
-    both = dataclasses.make_dataclass("Both", [("run", Options), ("hyperparameter", file.hyperparameters)])
-    description = (file.build.__globals__.get("__doc__") or "").strip()
-    given = read(both, arguments, f"run {file.path.name}", description)
-    return given.run, given.hyperparameter

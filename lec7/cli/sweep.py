@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 import tyro
 from rich.prompt import Confirm
 
-from lec7.cli.options import read
+from lec7.cli.options import read, read_with_hyperparameters
 from lec7.cli.run import DIVERGED
 from lec7.errors import InputError, nearest
 
@@ -85,23 +85,22 @@ def main(arguments: list[str]) -> int:
 
 def _start(path: Path, words: list[str]) -> int:
     from lec7 import experiment, sweep
-    from lec7.experiment.folder import RunFolder, describe
+    from lec7.experiment.folder import RunFolder, describe, taken
     from lec7.sweep.processes import agree, is_first
+    from lec7.sweep.text import HELP
 
     file = experiment.load(path)
     kind = _kinds(file)
     texts, rest = _split(file, kind, words)
-    options, hp = _read(file, rest)
+    more = f"\n\nSeveral values of a hyperparameter: {HELP}."
+    options, hp = read_with_hyperparameters(file, Options, Usage, rest, "sweep", more)
     space = _space(file, kind, texts)
-    if options.name is not None and not options.overwrite and (options.workdir / options.name).exists():
-        there = options.workdir / options.name
-        raise InputError(f"{there} exists; give another --name, go on with --resume {there}, or --overwrite")
+    if options.name is not None and not options.overwrite and (there := options.workdir / options.name).exists():
+        raise taken(there)
     _connect(options)
-    fixed = {field.name: getattr(hp, field.name) for field in dataclasses.fields(hp) if field.name not in texts}
-    differing = (sweep.option(name, value, default(file, name)) for name, value in fixed.items())
-    changed = [
-        text for text, (name, value) in zip(differing, fixed.items(), strict=True) if value != default(file, name)
-    ]
+    usual = file.hyperparameters()
+    pairs = {name: (getattr(hp, name), getattr(usual, name)) for name in kind if name not in texts}
+    changed = [sweep.option(name, value, default) for name, (value, default) in pairs.items() if value != default]
     command = " ".join(["lec7 run", shlex.quote(str(path)), *changed])
 
     def folder(options: Options) -> Path:
@@ -200,11 +199,6 @@ def _kinds(file) -> dict[str, type]:
     return kinds(file.hyperparameters())
 
 
-def default(file, name: str) -> Any:
-    """What a hyperparameter is where nothing is given."""
-    return next(field.default for field in dataclasses.fields(file.hyperparameters) if field.name == name)
-
-
 def _split(file, kind: dict[str, type], words: list[str]) -> tuple[dict[str, str], list[str]]:
     """The texts of fields with several values, and all other words."""
     from lec7.sweep.text import is_over
@@ -245,22 +239,6 @@ def _space(file, kind: dict[str, type], texts) -> dict[str, Any]:
         )
 
     return {name: parse(name.replace("_", "-"), text, kind[name], typed(name)) for name, text in texts.items()}
-
-
-def _read(file, words: list[str]):
-    """The options of the command and the hyperparameters of the file, out of one command line."""
-    taken = {field.name for field in dataclasses.fields(Usage)}
-    for field in dataclasses.fields(file.hyperparameters):
-        if field.name in taken:
-            raise InputError(
-                f"hyperparameter {field.name!r} in {file.path} is an option of lec7 sweep; call it otherwise"
-            )
-    both = dataclasses.make_dataclass("Both", [("sweep", Options), ("hyperparameter", file.hyperparameters)])
-    from lec7.sweep.text import HELP
-
-    about = f"{(file.build.__globals__.get('__doc__') or '').strip()}\n\nSeveral values of a hyperparameter: {HELP}."
-    given = read(both, words, f"sweep {file.path.name}", about)
-    return given.sweep, given.hyperparameter
 
 
 def _connect(options: Options) -> None:

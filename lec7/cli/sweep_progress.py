@@ -1,10 +1,12 @@
 """Watching a sweep: a progress bar over all lanes in a terminal, lines elsewhere."""
 
+from __future__ import annotations
+
 import contextlib
 import math
 import time
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
@@ -12,37 +14,43 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from lec7.cli.progress import SECONDS_BETWEEN_LINES
 from lec7.cli.tables import number
 
+if TYPE_CHECKING:
+    from lec7.sweep.results import Direction, Row
+
 
 class Tally:
     """How many lanes have ended, how far all are, and the best so far."""
 
-    def __init__(self, metric: str | None, direction: str | None):
-        self.metric, self.direction = metric, direction
+    def __init__(self, metric: str | None, direction: Direction | None):
+        self.metric = metric
+        self.direction: Direction | None = direction
         self.lanes = self.steps = self.ended = self.done = self.diverged = 0
-        self.best: Any = None
+        self.best: Row | None = None
 
     def begin(self, lanes: int, steps: int) -> None:
         """More lanes, with so many steps to go, all together."""
         self.lanes, self.steps = self.lanes + lanes, self.steps + steps
 
-    def row(self, row) -> None:
+    def row(self, row: Row) -> None:
         """Counts a lane that has ended."""
         self.ended += 1
         self.diverged += row.status == "diverged"
-        if row.status == "diverged" or math.isnan(self.worth(row)):
+        if row.status == "diverged" or math.isnan(self.cost(row)):
             return
-        if self.best is None or self.worth(row) > self.worth(self.best):
+        if self.best is None or self.cost(row) < self.cost(self.best):
             self.best = row
 
-    def worth(self, row) -> float:
-        """A row's metric, much of which is good."""
-        metric, direction = self._judged(row)
-        return row.metrics[metric] if direction == "maximize" else -row.metrics[metric]
+    def cost(self, row: Row) -> float:
+        """A row's metric, little of which is good."""
+        from lec7.sweep.results import cost
 
-    def _judged(self, row) -> tuple[str, str]:
+        metric, direction = self._judged(row)
+        return cost(row.metrics[metric], direction)
+
+    def _judged(self, row: Row) -> tuple[str, Direction]:
         from lec7.sweep.results import direction_of
 
-        return direction_of(self.metric, self.direction, list(row.metrics))  # pyright: ignore[reportArgumentType]
+        return direction_of(self.metric, self.direction, list(row.metrics))
 
     def __str__(self) -> str:
         parts = [f"{self.ended}/{self.lanes} lanes"]
@@ -57,7 +65,7 @@ class Tally:
 
 
 @contextlib.contextmanager
-def watch(metric: str | None, direction: str | None, quiet: bool) -> Iterator[Any]:
+def watch(metric: str | None, direction: Direction | None, quiet: bool) -> Iterator[Any]:
     """The observer that suits standard output; None where others of several processes tell."""
     console, tally = Console(), Tally(metric, direction)
     if quiet:
@@ -87,7 +95,7 @@ class Bar:
         self.tally.done += steps
         self.progress.update(self.task, completed=self.tally.done, figures=str(self.tally))
 
-    def row(self, row) -> None:
+    def row(self, row: Row) -> None:
         """Counts a lane."""
         self.tally.row(row)
         self.progress.update(self.task, figures=str(self.tally))
@@ -115,7 +123,7 @@ class Lines:
             self.last = time.monotonic()
             print(f"{self.tally.done / max(1, self.tally.steps):.0%}: {self.tally}", flush=True)
 
-    def row(self, row) -> None:
+    def row(self, row: Row) -> None:
         """Counts a lane."""
         self.tally.row(row)
 

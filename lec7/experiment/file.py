@@ -79,12 +79,7 @@ def load(path: Path) -> ExperimentFile:
         raise InputError(
             f"{path} has no function build; expected build(hp: Hyperparameters) -> lec7.experiment.Experiment"
         )
-    hints = [hint for name, hint in typing.get_type_hints(build).items() if name != "return"]
-    if len(hints) != 1 or not dataclasses.is_dataclass(hints[0]):
-        raise InputError(
-            f"build in {path} takes {hints or 'nothing annotated'}, expected one dataclass: build(hp: Hyperparameters)"
-        )
-    hyperparameters = typing.cast(type, hints[0])
+    hyperparameters = hyperparameters_of(build, f"build in {path}")
     for field in dataclasses.fields(hyperparameters):
         if field.default is dataclasses.MISSING or not _plain(field.default):
             raise InputError(
@@ -93,6 +88,20 @@ def load(path: Path) -> ExperimentFile:
             )
     sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
     return ExperimentFile(path.resolve(), hyperparameters, typing.cast(Any, build), sha256)
+
+
+def hyperparameters_of(build: Callable[..., Any], called: str = "build") -> type:
+    """The dataclass that a function `build` is annotated with.
+
+    Raises:
+        InputError: it is annotated otherwise; the message begins with what it is called.
+    """
+    hints = [hint for name, hint in typing.get_type_hints(build).items() if name != "return"]
+    if len(hints) != 1 or not dataclasses.is_dataclass(hints[0]):
+        raise InputError(
+            f"{called} takes {hints or 'nothing annotated'}, expected one dataclass: build(hp: Hyperparameters)"
+        )
+    return typing.cast(type, hints[0])
 
 
 def instantiate(file: ExperimentFile, hp: Any) -> Experiment:

@@ -64,14 +64,7 @@ class RunFolder:
         Raises:
             InputError: another line is damaged.
         """
-        if not self.metrics_path.exists():
-            return []
-        content = self.metrics_path.read_text(errors="replace")
-        whole = content[: content.rfind("\n") + 1].splitlines()
-        try:
-            return [json.loads(line) for line in whole]
-        except ValueError as error:
-            raise InputError(f"{self.metrics_path} is damaged: {error}") from None
+        return json_lines(self.metrics_path) if self.metrics_path.exists() else []
 
     def write(self, name: str, content: Mapping[str, Any]) -> None:
         """Writes a JSON file whole or not at all."""
@@ -134,9 +127,7 @@ class RunFolder:
             if retry:
                 return None
             if not overwrite:
-                raise InputError(
-                    f"{path} exists; give another --name, go on with --resume {path}, or replace it with --overwrite"
-                ) from None
+                raise taken(path) from None
             if any(path.iterdir()) and not (path / "config.json").exists():
                 raise InputError(
                     f"{path} is no run of lec7's, and so is not overwritten; give another --name"
@@ -144,6 +135,11 @@ class RunFolder:
             shutil.rmtree(path)
             path.mkdir()
             return path
+
+
+def taken(path: Path) -> InputError:
+    """What is raised where a new run is to have the folder of another."""
+    return InputError(f"{path} exists; give another --name, go on with --resume {path}, or replace it with --overwrite")
 
 
 def describe(file: ExperimentFile, hp: Any) -> dict[str, Any]:
@@ -176,6 +172,19 @@ def git_commit(folder: Path) -> str | None:
         return git("rev-parse", "HEAD") + ("+changes" if git("status", "--porcelain") else "")
     except (OSError, subprocess.SubprocessError):
         return None
+
+
+def json_lines(path: Path) -> list[dict[str, Any]]:
+    """The rows of a file with one JSON object a line; a last line that was cut off by a kill is left out.
+
+    Raises:
+        InputError: another line is damaged.
+    """
+    content = path.read_text(errors="replace")
+    try:
+        return [json.loads(line) for line in content[: content.rfind("\n") + 1].splitlines()]
+    except ValueError as error:
+        raise InputError(f"{path} is damaged: {error}") from None
 
 
 def plain(value: Any) -> Any:

@@ -9,12 +9,12 @@ from typing import Any, Literal, Protocol
 import jax
 import numpy as np
 
-from lec7 import optim, train
+from lec7 import train
 from lec7.experiment.evaluation import Evaluate, not_begun
 from lec7.experiment.folder import RunFolder
 from lec7.experiment.log import Log
 from lec7.experiment.signals import StopRequest, stop_request
-from lec7.experiment.window import failure, means
+from lec7.experiment.window import evaluation_failure, failure, is_due, limit_of, means
 from lec7.train.checkpoints import Checkpoints
 from lec7.typing import Metrics
 
@@ -163,22 +163,21 @@ def _train(
     evaluation = experiment.make_evaluation()
     every = experiment.evaluate_every
     at, waiting = state.steps_taken, []
-    clock, skip = _Clock(), optim.skipped(state.opt_state)
-    limit = None if skip is None else int(np.max(skip.limit))
+    clock, limit = _Clock(), limit_of(state.opt_state)
     for state, metrics in experiment.fit(state):
         # This window is being computed: the one before it is looked at meanwhile.
         yield from (_row(*window, experiment.batch_size, clock, limit) for window in waiting)
         before, at = at, at + metrics["loss"].shape[-1]
         waiting = [(at, metrics)]
-        due = at // every > before // every or at == experiment.steps
+        due = is_due(before, at, every, experiment.steps)
         if due or stop:
             yield from (_row(*window, experiment.batch_size, clock, limit) for window in waiting)
             waiting = []
             figures = evaluation(state) if due else {}
             if due:
                 yield {"step": at, **figures}
-                if not np.isfinite(figures["test/loss"]):
-                    raise Diverged(at, f"the loss on the test examples became {figures['test/loss']} at step {at}")
+                if failed := evaluation_failure(figures, at):
+                    raise Diverged(at, failed)
             checkpoints.save(state, _score(figures))
             clock.restart()
         if (stop or at == experiment.steps) and (missing := not_begun(state)):

@@ -5,8 +5,32 @@ from typing import NamedTuple
 
 import numpy as np
 
+from lec7 import optim
+from lec7.typing import PyTree
+
 LATEST = ("learning_rate", "skipped", "plateau_scale")
 """Metrics of which a window's last value counts, and not the mean."""
+
+
+def is_due(before: int, at: int, every: int, last: int) -> bool:
+    """Whether a window from one step to another is followed by an evaluation.
+
+    >>> [is_due(at - 50, at, every=120, last=300) for at in (50, 100, 150, 200, 250, 300)]
+    [False, False, True, False, True, True]
+    """
+    return at // every > before // every or at == last
+
+
+def limit_of(opt_state: PyTree) -> int | None:
+    """How many steps in a row the optimizer of a state may skip; None where it skips none."""
+    skip = optim.skipped(opt_state)
+    return None if skip is None else int(np.max(skip.limit))
+
+
+def evaluation_failure(figures: Mapping[str, float], at: int) -> str | None:
+    """What is wrong with an evaluation after which a run has to stop; None where nothing is."""
+    loss = figures["test/loss"]
+    return None if np.isfinite(loss) else f"the loss on the test examples became {loss} at step {at}"
 
 
 class Failure(NamedTuple):

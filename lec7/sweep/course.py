@@ -24,6 +24,9 @@ from lec7.sweep.space import Point
 from lec7.sweep.store import Store
 from lec7.sweep.wave import Around
 
+Parts = Sequence[tuple[Runner, list[Lane]]]
+"""The lanes of each group, with what runs them."""
+
 
 class Course:
     """A sweep under way: what was compiled, and what came out."""
@@ -68,13 +71,13 @@ class Course:
         parts = self._grouped(points, lanes)
         _ = self.judged_by  # what can't be judged is refused ahead of all work
         mine = [(runner, share(part)) for runner, part in parts]
-        self._take_up(lanes, mine)
+        self._take_up(mine, over=points[0])
         alive = list(dict.fromkeys(map(_setting, points)))
         for rung in self.halving.shares(len(alive)) if self.halving else ():
             self._advance(mine, rung)
             if self._is_stopped():
                 break
-            alive = self._halve(alive, parts, rung)
+            alive = self._halve(alive, parts, mine, rung)
         self._advance(mine, 1.0)
         rows = [] if self._is_stopped() else everywhere([lane.row for _, part in mine for lane in part])
         self.rows += rows
@@ -85,7 +88,7 @@ class Course:
         self.stopped = self.stopped or any(gathered(bool(self.stop)))
         return self.stopped
 
-    def _advance(self, parts: Sequence[tuple[Runner, list[Lane]]], portion: float) -> None:
+    def _advance(self, parts: Parts, portion: float) -> None:
         """Trains all lanes that are under way for a share of their steps."""
         for i, (runner, lanes) in enumerate(parts):
             following = [partial(other.prepare, waiting) for other, waiting in parts[i + 1 : i + 2]]
@@ -93,13 +96,13 @@ class Course:
                 self._note([lane for lane in wave if lane.status is not None])
                 self.store.save([lane for lane in wave if lane.status is None])
 
-    def _halve(self, alive: Sequence[tuple], parts: Sequence[tuple[Runner, list[Lane]]], rung: float) -> list[tuple]:
-        """Of the settings that are alive those that go on; the lanes of the others are stopped."""
+    def _halve(self, alive: Sequence[tuple], parts: Parts, mine: Parts, rung: float) -> list[tuple]:
+        """Of the settings that are alive those that go on; this process's lanes of the others are stopped."""
         assert self.halving is not None
         metric, direction = self.judged_by
-        here = [(runner, lane) for runner, part in parts for lane in part if lane.here]
-        mine = [(lane.number, lane.at(metric, runner.step(rung))) for runner, lane in here]
-        figures = dict(pair for pairs in gathered(mine) for pair in pairs)
+        here = [(runner, lane) for runner, part in mine for lane in part]
+        known = [(lane.number, lane.at(metric, runner.step(rung))) for runner, lane in here]
+        figures = dict(pair for pairs in gathered(known) for pair in pairs)
         of_setting: dict[tuple, list[float]] = {}
         for _, part in parts:
             for lane in part:
@@ -119,16 +122,14 @@ class Course:
         for lane in ended:
             self.observer.row(lane.row)
 
-    def _take_up(self, lanes: Sequence[Lane], mine: Sequence[tuple[Runner, list[Lane]]]) -> None:
+    def _take_up(self, mine: Parts, over: Point) -> None:
         """Puts lanes where a sweep that was killed left them, and tells what there is to do."""
-        self.store.claim(self._common(lanes))
-        for lane in lanes:
-            lane.here = False
+        in_common = {name: value for name, value in dataclasses.asdict(self.hp).items() if name not in over}
+        self.store.claim(in_common)
         self.observer.begin(sum(len(part) for _, part in mine), sum(runner.steps * len(part) for runner, part in mine))
         rows = {row.lane: row for row in self.store.rows()}
         for runner, part in mine:
             for lane in part:
-                lane.here = True
                 if (row := rows.get(lane.number)) is not None:
                     lane.restore(row)
                     self.observer.row(row)
@@ -137,11 +138,7 @@ class Course:
                 self.store.load(left, runner.first_state)
             self.observer.advance(sum(runner.steps if lane.status else lane.step for lane in part))
 
-    def _common(self, lanes: Sequence[Lane]) -> dict[str, Any]:
-        """The hyperparameters that all lanes have in common."""
-        return {name: value for name, value in dataclasses.asdict(self.hp).items() if name not in lanes[0].point}
-
-    def _grouped(self, points: Sequence[Point], lanes: Sequence[Lane]) -> list[tuple[Runner, list[Lane]]]:
+    def _grouped(self, points: Sequence[Point], lanes: Sequence[Lane]) -> Parts:
         """The lanes by what they run; all programs are traced, and none is compiled."""
         if self.traced is None:
             self.traced = traceable(self.hp, points)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 from lec7.errors import InputError
-from lec7.sweep.results import SEED, Direction, Row, worth
+from lec7.sweep.results import SEED, Direction, Row, cost, worth
 from lec7.sweep.space import Point, Span, check_drawn, draw, kinds, with_seeds
 
 Sampler = Literal["random", "tpe"]
@@ -62,10 +62,10 @@ def asked(how: Draw, space: Mapping[str, Span | tuple[Any, ...]], hp: Any) -> It
         points = with_seeds([setting for setting, _ in new.values()], space)
 
         def tell(rows: Sequence[Row], metric: str, direction: Direction, new=new) -> None:
-            each, sign = len(rows) // len(new), 1 if direction == "minimize" else -1
+            each = len(rows) // len(new)
             for i, (key, (_, trials)) in enumerate(new.items()):
                 mean, _ = worth(rows[i * each : (i + 1) * each], metric)
-                told[key] = math.inf if math.isnan(mean) else sign * mean
+                told[key] = math.inf if math.isnan(mean) else cost(mean, direction)
                 for trial in trials:
                     study.tell(trial, told[key])
 

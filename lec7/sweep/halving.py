@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lec7.errors import InputError
-from lec7.sweep.results import Direction
+from lec7.sweep.results import Direction, cost
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,5 @@ def survivors(values: Sequence[float], eta: float, direction: Direction) -> list
     >>> survivors([0.9, 0.5, float("nan"), 0.8, 0.7], 2, "maximize")
     [0, 3, 4]
     """
-    sign = 1 if direction == "minimize" else -1
-    ranked = sorted((sign * value, place) for place, value in enumerate(values) if not math.isnan(value))
+    ranked = sorted((cost(value, direction), place) for place, value in enumerate(values) if not math.isnan(value))
     return sorted(place for _, place in ranked[: math.ceil(len(values) / eta)])

@@ -7,10 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from lec7 import optim
 from lec7.errors import InputError
 from lec7.experiment.evaluation import Figures, label_figures
-from lec7.experiment.window import failure, means
+from lec7.experiment.window import evaluation_failure, failure, means
 from lec7.sweep.results import Row
 from lec7.sweep.space import Point
 from lec7.typing import PyTree
@@ -29,7 +28,6 @@ class Lane:
         metrics: figures of the latest evaluation.
         curves: by name pairs of a step and a figure.
         message: what a person should know.
-        here: whether it is this process's, of several.
     """
 
     number: int
@@ -40,7 +38,6 @@ class Lane:
     metrics: Mapping[str, float] = dataclasses.field(default_factory=dict)
     curves: dict[str, list[tuple[int, float]]] = dataclasses.field(default_factory=dict)
     message: str = ""
-    here: bool = True
 
     def restore(self, row: Row) -> None:
         """Ends as a row tells that it did.
@@ -86,17 +83,11 @@ class Lane:
         """Takes note of an evaluation."""
         figures = label_figures(found, order)
         self._note(at, figures)
-        if not np.isfinite(figures["test/loss"]):
-            self.end("diverged", f"the loss on the test examples became {figures['test/loss']} at step {at}")
+        if failed := evaluation_failure(figures, at):
+            self.end("diverged", failed)
             return
         self.metrics = figures
 
     def _note(self, at: int, figures: Mapping[str, float]) -> None:
         for name, value in figures.items():
             self.curves.setdefault(name, []).append((at, value))
-
-
-def limit_of(state: PyTree) -> int | None:
-    """How many steps in a row the optimizer of a state may skip; None where it skips none."""
-    skip = optim.skipped(state.opt_state)
-    return None if skip is None else int(np.max(skip.limit))

@@ -157,20 +157,18 @@ class Wide:
             return lowered.compile(), time.monotonic() - start
 
         self._compiled = in_background(compiled)
-
-    @cached_property
-    def _judge(self) -> Future:
-        judge = jax.jit(lanes(self.program.judge, 2, self._chunk, self.devices))
-        return in_background(judge.lower(*self._like, self.examples).compile)
+        self._judge: Future | None = None
 
     def prepare(self) -> "Wide":
         """Begins to compile the evaluation, beside the training."""
-        _ = self._judge
+        if self._judge is None:
+            judge = jax.jit(lanes(self.program.judge, 2, self._chunk, self.devices))
+            self._judge = in_background(judge.lower(*self._like, self.examples).compile)
         return self
 
     def settle(self) -> None:
         """Waits until all that is being compiled is."""
-        for begun in (self._compiled, *([self.__dict__["_judge"]] if "_judge" in self.__dict__ else [])):
+        for begun in filter(None, (self._compiled, self._judge)):
             begun.result()
 
     @property
@@ -210,6 +208,8 @@ class Wide:
 
     def judge(self, state: TrainState, points: Values) -> Figures:
         """The figures of each lane."""
+        self.prepare()
+        assert self._judge is not None
         return self._judge.result()(state, points, self.examples)
 
     def timed(self, steps: int, seconds: float) -> None:

@@ -106,7 +106,6 @@ class Results:
         for row in self.rows:
             found.setdefault(tuple(row.hyperparameters.get(name) for name in self.fields), []).append(row)
         settings = [self._setting(dict(zip(self.fields, values, strict=True)), rows) for values, rows in found.items()]
-        sign = 1 if self.direction == "minimize" else -1
 
         def rank(setting: Setting):
             if math.isnan(setting.mean):
@@ -114,7 +113,7 @@ class Results:
             return (
                 0,
                 -min(row.step for row in setting.rows) if setting.status == "stopped" else -math.inf,
-                sign * setting.mean,
+                cost(setting.mean, self.direction),
             )
 
         return sorted(settings, key=rank)
@@ -170,6 +169,11 @@ class Judge:
     def __post_init__(self):
         if self.direction not in (None, "minimize", "maximize"):
             raise InputError(f'direction is {self.direction!r}, expected "minimize" or "maximize"')
+
+
+def cost(value: float, direction: Direction) -> float:
+    """A figure as a number of which little is good."""
+    return value if direction == "minimize" else -value
 
 
 def direction_of(metric: str | None, direction: Direction | None, known: Sequence[str]) -> tuple[str, Direction]:

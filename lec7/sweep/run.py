@@ -1,14 +1,12 @@
 """Sweeping: from a space to what came out."""
 
-import dataclasses
 import signal
-import typing
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from lec7.errors import InputError
-from lec7.experiment import Experiment
+from lec7.experiment.file import hyperparameters_of
 from lec7.experiment.signals import stop_request
 from lec7.sweep.course import Course
 from lec7.sweep.draw import Draw, asked
@@ -67,6 +65,7 @@ def run(
 
     >>> from dataclasses import dataclass
     >>> import lec7
+    >>> from lec7.experiment import Experiment
     >>> @dataclass(frozen=True)
     ... class Hyperparameters:
     ...     learning_rate: float = 0.1
@@ -87,7 +86,7 @@ def run(
     >>> results.best.hyperparameters, len(results.rows)
     ({'learning_rate': 0.1}, 4)
     """
-    hp = _defaults(build) if hp is None else hp
+    hp = hyperparameters_of(build)() if hp is None else hp
     judge, machine = judge or Judge(), machine or Machine()
     if machine.lanes is not None and machine.lanes < 1:
         raise InputError(f"lanes is {machine.lanes}, expected how many run side by side on a device, at least 1")
@@ -113,10 +112,3 @@ def run(
         if course.stopped:
             raise Stopped(stop.signal or signal.SIGTERM)
     return course.results
-
-
-def _defaults(build: Callable[..., Experiment]) -> Any:
-    hints = [hint for name, hint in typing.get_type_hints(build).items() if name != "return"]
-    if len(hints) != 1 or not dataclasses.is_dataclass(hints[0]):
-        raise InputError("hp is missing, and build is not annotated with a dataclass of hyperparameters; give one")
-    return typing.cast(type, hints[0])()

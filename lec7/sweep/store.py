@@ -14,7 +14,7 @@ import numpy as np
 from flax import serialization
 
 from lec7.errors import InputError
-from lec7.experiment.folder import plain
+from lec7.experiment.folder import RunFolder, json_lines, plain
 from lec7.sweep.lane import Lane
 from lec7.sweep.results import Row
 from lec7.typing import PyTree
@@ -49,7 +49,7 @@ class Store:
             return
         path, mine = self.folder / COMMON, json.loads(json.dumps(plain(hyperparameters)))
         if not path.exists():
-            path.write_text(json.dumps(mine, indent=2) + "\n")
+            RunFolder(self.folder).write(COMMON, mine)
         elif (before := json.loads(path.read_text())) != mine:
             differing = [name for name in mine if before.get(name) != mine[name]] or list(before.keys() - mine.keys())
             raise InputError(
@@ -135,13 +135,11 @@ def read_rows(folder: Path) -> list[Row]:
     """
     found: dict[int, Row] = {}
     for path in sorted(folder.glob("results*.jsonl")):
-        content = path.read_text(errors="replace")
-        for line in content[: content.rfind("\n") + 1].splitlines():
-            try:
-                row = Row.restore(json.loads(line))
-            except (ValueError, TypeError, KeyError) as error:
-                raise InputError(f"{path} is damaged: {error}") from None
-            found[row.lane] = row
+        try:
+            rows = [Row.restore(content) for content in json_lines(path)]
+        except (TypeError, KeyError) as error:
+            raise InputError(f"{path} is damaged: {error}") from None
+        found |= {row.lane: row for row in rows}
     return [found[lane] for lane in sorted(found)]
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from lec7.errors import InputError
-from lec7.sweep.space import CALLED, Span, linear, log
+from lec7.sweep.space import CALLED, Span
 
 HELP = "0.1,0.3 are values; log:1e-4:1e-1:16 and lin:0:0.5:6 are so many, ends included; 0:4 are the ints 0 to 3"
 SPAN = re.compile(r"(?P<kind>log|lin):(?P<rest>.*)")
@@ -57,9 +57,8 @@ def parse(name: str, text: str, kind: type, typed: Callable[[str], Any]) -> Span
 
 def _span(name: str, text: str, kind: str, parts: list[str]) -> Span:
     try:
-        low, high, *count = parts
-        numbers = float(low), float(high), *map(int, count)
-        return (log if kind == "log" else linear)(*numbers)  # pyright: ignore[reportCallIssue, reportArgumentType]
+        low, high, count = (*parts, None) if len(parts) == 2 else parts
+        return Span(float(low), float(high), None if count is None else int(count), kind == "log")
     except InputError as error:
         raise InputError(f"--{name} {error}") from None
     except (ValueError, TypeError):

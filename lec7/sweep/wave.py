@@ -9,7 +9,8 @@ import numpy as np
 
 from lec7.experiment.evaluation import Figures, order
 from lec7.experiment.signals import StopRequest
-from lec7.sweep.lane import Lane, limit_of
+from lec7.experiment.window import is_due, limit_of
+from lec7.sweep.lane import Lane
 from lec7.sweep.observer import Observer
 from lec7.sweep.program import Wide, on_host
 from lec7.sweep.space import Point
@@ -64,7 +65,7 @@ def train(wide: Wide, lanes: Sequence[Lane], until: int, around: Around) -> None
         for i, lane in enumerate(lanes)
     ]
     states += [states[-1]] * (wide.width - len(lanes))
-    limits = [limit_of(state) for state in states]
+    limits = [limit_of(state.opt_state) for state in states]
     state, at, waiting = wide.pack(states), lanes[0].step, []
     names, begun = order(state), at
     for lane in lanes:
@@ -78,7 +79,7 @@ def train(wide: Wide, lanes: Sequence[Lane], until: int, around: Around) -> None
         count = min(experiment.log_every - at % experiment.log_every, until - at)
         state, rows = wide.section(state, points, count)
         before, at = at, at + count
-        due = at // experiment.evaluate_every > before // experiment.evaluate_every or at == until
+        due = is_due(before, at, experiment.evaluate_every, until)
         waiting.append(Window(at, count, rows, wide.judge(state, points) if due else None))
         # This window is being computed: the one before it is looked at meanwhile.
         look(waiting[:-1])
