@@ -1,8 +1,12 @@
 """The `lec7` command. Nothing here imports JAX before a command needs it: `lec7 --help` answers at once."""
 
+import os
+import platform
 import sys
+import zlib
 from collections.abc import Callable, Sequence
 from importlib import import_module
+from pathlib import Path
 
 from lec7.errors import InputError, nearest
 
@@ -27,6 +31,8 @@ lec7 COMMAND --help tells a command's options;
 lec7 run EXPERIMENT.py --help tells an experiment's hyperparameters.
 """
 BAD_INPUT = 2
+CACHE_BYTES = 2**31
+"""What compiled programs may take of the user's cache folder; the ones that were not used for longest go first."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -36,6 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     SIGTERM, after saving. 1: a fault of lec7's, with its traceback.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
+    _keep_programs()
     try:
         return _command(words)(words[1:])
     except InputError as error:
@@ -49,6 +56,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         print(f"lec7: {error.strerror}: {error.filename or 'a file of the run'}", file=sys.stderr)
         return BAD_INPUT
+
+
+def _keep_programs() -> None:
+    """Has JAX keep compiled programs in the user's cache folder, unless its own variables say something else."""
+    if {"JAX_COMPILATION_CACHE_DIR", "JAX_ENABLE_COMPILATION_CACHE"} & set(os.environ):
+        return
+    # Programs for a CPU are made for its very instructions.
+    told = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else platform.processor()
+    instructions = next((line for line in told.splitlines() if line.startswith(("flags", "Features"))), told)
+    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = str(home / "lec7" / f"jax-{zlib.crc32(instructions.encode()):08x}")
+    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
+    os.environ.setdefault("JAX_COMPILATION_CACHE_MAX_SIZE", str(CACHE_BYTES))
 
 
 def _command(words: list[str]) -> Callable[[list[str]], int]:

@@ -1,8 +1,11 @@
 """From a file and its hyperparameters, or from a run's folder, to what is trained or evaluated."""
 
+import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+from lec7.cli.hardware import NO_MATTER, Hardware, equip, of_run, rounded, silent
 from lec7.errors import InputError
 
 
@@ -13,16 +16,26 @@ class Many(NamedTuple):
     chunk: int | None = None
 
 
-def build(file, hp, many: Many):
-    """The experiment, or the ensemble of several of its runs, checked."""
-    from lec7 import ensemble, experiment, train
+def build(file, hp, many: Many, hardware: Hardware = NO_MATTER, say: Callable[[str], None] = silent):
+    """The experiment, or the ensemble of several of its runs, checked, and on the hardware that it is to have.
+
+    Args:
+        file: the experiment's.
+        hp: its hyperparameters.
+        many: how many models.
+        hardware: what it is to be on.
+        say: hears what is where.
+    """
+    from lec7 import ensemble, train
 
     if many.members < 1:
         raise InputError(f"--members is {many.members}, expected at least 1")
     if many.members == 1:
         if many.chunk is not None:
             raise InputError(f"--chunk {many.chunk} is for an ensemble: give --members too")
-        return experiment.instantiate(file, hp)
+        return equip(file.make(hp), hardware, say)
+    if hardware.mesh is not None:
+        raise InputError(f"--mesh {hardware.mesh} is for one model; members are dealt out over devices by themselves")
     if not isinstance(seed := getattr(hp, "seed", None), int):
         raise InputError(f"{file.path} has no hyperparameter seed, an int, which members differ in")
     last = seed + many.members - 1
@@ -32,16 +45,22 @@ def build(file, hp, many: Many):
             f"expected all from 0 to {ensemble.MOST_SEED}"
         )
     train.device_per_core()
-    return ensemble.make(file.make, hp, range(seed, seed + many.members), many.chunk)
+    make = rounded(file.make, hardware.precision)
+    return ensemble.make(make, hp, range(seed, seed + many.members), many.chunk)
 
 
-def rebuild(folder):
-    """What a run is of, from its `config.json`; refuses a file that has changed since."""
+def rebuild(folder, hardware: Hardware | None = None, say: Callable[[str], None] = silent):
+    """What a run is of, from its `config.json`; refuses a file that has changed since.
+
+    It comes to be on this hardware; by default, as an evaluation needs it, on one device, in the run's precision.
+    """
     config = folder.config
     refuse_sweep(config, folder.path)
     file = unchanged(config, folder.path)
     hp = file.restore(config["hyperparameters"])
-    return build(file, hp, Many(config.get("members", 1), config.get("chunk")))
+    if hardware is None:
+        hardware = dataclasses.replace(of_run(config), mesh=None)
+    return build(file, hp, Many(config.get("members", 1), config.get("chunk")), hardware, say)
 
 
 def refuse_sweep(config, path: Path) -> None:

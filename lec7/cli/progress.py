@@ -11,13 +11,19 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from lec7.cli.tables import number
 from lec7.experiment import Observer
 from lec7.experiment.evaluation import by_kind
+from lec7.train.fit import WAITING
 
 SECONDS_BETWEEN_LINES = 10.0
+LEAST_WAITING = 0.01
+"""The share of time without data that is worth a word."""
 
 
 @contextlib.contextmanager
-def watch() -> Iterator[Observer]:
-    """The observer that suits standard output."""
+def watch(quiet: bool = False) -> Iterator[Observer]:
+    """The observer that suits standard output; one that says nothing where others of several processes tell."""
+    if quiet:
+        yield Nobody()
+        return
     console = Console()
     if not console.is_terminal:
         yield Lines()
@@ -79,6 +85,19 @@ class Lines:
         print(text, flush=True)
 
 
+class Nobody:
+    """Looks away."""
+
+    def begin(self, step: int, steps: int) -> None:
+        """Nothing."""
+
+    def row(self, row: dict[str, Any]) -> None:
+        """Nothing."""
+
+    def say(self, text: str) -> None:
+        """Nothing."""
+
+
 def is_evaluation(row: dict[str, Any]) -> bool:
     """Whether a row of the log is an evaluation's."""
     return "test/loss" in row
@@ -89,6 +108,8 @@ def figures(row: dict[str, Any]) -> str:
     parts = [f"{row['examples_per_second']:,.0f} examples/s", f"loss {row['train/loss']:.4f}"]
     if "train/accuracy" in row:
         parts.append(f"accuracy {row['train/accuracy']:.4f}")
+    if row.get(WAITING, 0) >= LEAST_WAITING:
+        parts.append(f"waiting for data {row[WAITING]:.0%}")
     return "  ".join(parts)
 
 

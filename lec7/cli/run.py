@@ -12,14 +12,18 @@ from typing import Annotated, Any
 import tyro
 
 from lec7.cli.build import Many, build, rebuild, refuse_sweep
+from lec7.cli.distributed import Distributed, connect, together
+from lec7.cli.hardware import Hardware, hardware_of, make_devices, of_run
 from lec7.cli.options import read, read_with_hyperparameters
 from lec7.errors import InputError
 
 DIVERGED = 3
+AFRESH = ("mesh", "examples", *(field.name for field in dataclasses.fields(Distributed)))
+"""Options that may be others when a run is resumed: they change no number but by rounding."""
 
 
 @dataclass(frozen=True)
-class Options:
+class Trained:
     """Where the run goes, and how many models it trains."""
 
     workdir: Path = Path("runs")
@@ -35,8 +39,13 @@ class Options:
 
 
 @dataclass(frozen=True)
+class Options(Distributed, Hardware, Trained):
+    """Where the run goes, how many models it trains, on what, and as which of several processes."""
+
+
+@dataclass(frozen=True)
 class Usage(Options):
-    """Where the run goes, how many models it trains, and what is run."""
+    """Where the run goes, how many models it trains, on what, as which of several processes, and what is run."""
 
     experiment: Annotated[tyro.conf.Positional[Path | None], tyro.conf.arg(metavar="EXPERIMENT")] = None
     """A Python file with build(hp); lec7 run EXPERIMENT --help tells its hyperparameters, which are options too."""
@@ -63,12 +72,13 @@ def main(arguments: list[str]) -> int:
     if usage.resume is None:
         given = f" and not {usage.experiment}" if usage.experiment else ""
         raise InputError(f"expected an experiment, a Python file, as in lec7 run experiments/digits.py{given}")
-    if dataclasses.replace(usage, resume=None, new_averages=False) != Usage():
+    asked_anew = {name: getattr(usage, name) for name in AFRESH if getattr(usage, name) != getattr(Usage, name)}
+    if dataclasses.replace(usage, resume=None, new_averages=False) != Usage(**asked_anew):
         raise InputError(
-            f"--resume {usage.resume} goes on with that run as it is and where it is: give nothing else, "
-            "but for --new-averages"
+            f"--resume {usage.resume} goes on with that run as it is and where it is: give nothing else, but for "
+            "--new-averages, and where it runs: --mesh, --examples, and --distributed with what belongs to it"
         )
-    return _resume(usage.resume, averages=not usage.new_averages)
+    return _resume(usage, asked_anew)
 
 
 def _start(path: Path, arguments: list[str]) -> int:
@@ -76,6 +86,7 @@ def _start(path: Path, arguments: list[str]) -> int:
 
     file = experiment.load(path)
     options, hp = read_with_hyperparameters(file, Options, Usage, arguments, "run")
+    prepare(options)
     return begin(file, options, hp, path.stem)[0]
 
 
@@ -88,21 +99,30 @@ def begin(file, options: Options, hp, stem: str, more: Mapping[str, Any] | None 
     from lec7 import experiment
     from lec7.experiment.folder import describe
     from lec7.train.checkpoints import size
+    from lec7.train.processes import on_first
 
-    many = Many(options.members, options.chunk)
-    built = build(file, hp, many)
+    many, hardware = Many(options.members, options.chunk), hardware_of(options)
+    built = build(file, hp, many, hardware, say=tell)
     # The latest two checkpoints, the best one and one being written; and room for the logs.
     import jax
 
     needed = 4 * size(jax.eval_shape(built.init)) + 20_000_000
-    folder = experiment.RunFolder.create(options.workdir, options.name, stem, options.overwrite, needed)
-    folder.write("config.json", describe(file, hp) | many._asdict() | dict(more or {}))
+
+    def make() -> str:
+        made = experiment.RunFolder.create(options.workdir, options.name, stem, options.overwrite, needed)
+        settings = many._asdict() | dataclasses.asdict(hardware)
+        made.write("config.json", describe(file, hp) | settings | dict(more or {}))
+        return str(made.path)
+
+    folder = experiment.RunFolder(Path(on_first(make)))
     return _run(built, folder), folder, built
 
 
-def _resume(path: Path, averages: bool) -> int:
+def _resume(usage: Usage, asked_anew: Mapping[str, Any]) -> int:
     from lec7 import experiment
 
+    assert usage.resume is not None
+    path, averages = usage.resume, not usage.new_averages
     folder = experiment.RunFolder(path)
     refuse_sweep(folder.config, path)
     result = folder.result
@@ -110,23 +130,44 @@ def _resume(path: Path, averages: bool) -> int:
         none = "" if averages else "; no new averages were begun"
         print(f"{path} is finished, at step {result['step']}{none}; lec7 eval {path} evaluates it")
         return 0
-    return _run(rebuild(folder), folder, resume=True, averages=averages)
+    hardware = hardware_of(usage, of_run(folder.config), asked_anew)
+    prepare(dataclasses.replace(usage, mesh=hardware.mesh))
+    return _run(rebuild(folder, hardware, say=tell), folder, resume=True, averages=averages)
+
+
+def prepare(options: Options) -> None:
+    """What has to be done before JAX has made its devices."""
+    make_devices(options.mesh, options.processes or 1)
+    connect(options)
+
+
+def tell(text: str) -> None:
+    """Says it once, whatever the number of processes."""
+    from lec7.train.processes import is_first
+
+    if is_first():
+        print(text, flush=True)
 
 
 def _run(built, folder, **resuming: bool) -> int:
     from lec7 import experiment, report
     from lec7.cli.progress import watch
+    from lec7.train.processes import is_first
 
-    again = f"go on with: lec7 run --resume {shlex.quote(str(folder.path))}"
+    command = f"lec7 run --resume {shlex.quote(str(folder.path))}"
+    again = f"go on with: {command}"
     try:
-        with watch() as observer:
+        with together(f"{command} --distributed"), watch(quiet=not is_first()) as observer:
             outcome = experiment.run(built, folder, observer, **resuming)
-        report.curves(folder)
+        if is_first():
+            report.curves(folder)
     except OSError as error:
         raise InputError(f"{folder.path} can't be written: {error.strerror or error}; when it can, {again}") from error
-    print(summary(outcome, folder))
+    if is_first():
+        print(summary(outcome, folder))
+        if outcome.status == "interrupted":
+            print(f"stopped at step {outcome.step}, saved; {again}")
     if outcome.status == "interrupted":
-        print(f"stopped at step {outcome.step}, saved; {again}")
         return 128 + (outcome.signal or 0)
     return DIVERGED if outcome.status == "diverged" else 0
 

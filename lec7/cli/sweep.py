@@ -13,13 +13,14 @@ from typing import Annotated, Any, Literal
 import tyro
 from rich.prompt import Confirm
 
+from lec7.cli.distributed import Distributed, connect
 from lec7.cli.options import read, read_with_hyperparameters
 from lec7.cli.run import DIVERGED
 from lec7.errors import InputError, nearest
 
 
 @dataclass(frozen=True)
-class Options:
+class Swept:
     """Where the sweep goes, what is drawn of it, and how it runs."""
 
     workdir: Path = Path("runs")
@@ -46,8 +47,11 @@ class Options:
     """Lanes side by side on a device; by default as many as measuring tells. On a CPU cores are devices."""
     programs: Annotated[int, tyro.conf.arg(metavar="N")] = 32
     """Programs that may be compiled: every value of a field that is no float or seed makes its own."""
-    distributed: bool = False
-    """One of several processes, as SLURM, MPI, Kubernetes or JAX_COORDINATOR_ADDRESS tell; each trains its share."""
+
+
+@dataclass(frozen=True)
+class Options(Distributed, Swept):
+    """The same, and which process this is; each of several trains its share of the lanes."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +65,7 @@ class Usage(Options):
     """Folder of a sweep to go on with, in place of an experiment."""
 
 
-AFRESH = ("lanes", "programs", "distributed")
+AFRESH = ("lanes", "programs", *(field.name for field in dataclasses.fields(Distributed)))
 """Options that may be others when a sweep is resumed."""
 
 
@@ -84,10 +88,10 @@ def main(arguments: list[str]) -> int:
 
 
 def _start(path: Path, words: list[str]) -> int:
-    from lec7 import experiment, sweep
+    from lec7 import experiment, sweep, train
     from lec7.experiment.folder import RunFolder, describe, taken
-    from lec7.sweep.processes import agree, is_first
     from lec7.sweep.text import HELP
+    from lec7.train.processes import on_first
 
     file = experiment.load(path)
     kind = _kinds(file)
@@ -97,24 +101,26 @@ def _start(path: Path, words: list[str]) -> int:
     space = _space(file, kind, texts)
     if options.name is not None and not options.overwrite and (there := options.workdir / options.name).exists():
         raise taken(there)
-    _connect(options)
+    train.device_per_core()
+    connect(options)
     usual = file.hyperparameters()
     pairs = {name: (getattr(hp, name), getattr(usual, name)) for name in kind if name not in texts}
     changed = [sweep.option(name, value, default) for name, (value, default) in pairs.items() if value != default]
     command = " ".join(["lec7 run", shlex.quote(str(path)), *changed])
 
     def folder(options: Options) -> Path:
-        if not is_first():
-            return Path(agree(""))
-        made = RunFolder.create(options.workdir, options.name, f"{path.stem}-sweep", options.overwrite, 50_000_000)
-        made.write("config.json", describe(file, hp) | {"sweep": _settings(options, texts, command)})
-        return Path(agree(str(made.path)))
+        def make() -> str:
+            made = RunFolder.create(options.workdir, options.name, f"{path.stem}-sweep", options.overwrite, 50_000_000)
+            made.write("config.json", describe(file, hp) | {"sweep": _settings(options, texts, command)})
+            return str(made.path)
+
+        return Path(on_first(make))
 
     return _run(file, hp, space, options, folder, command)
 
 
 def _resume(usage: Usage) -> int:
-    from lec7 import experiment, sweep
+    from lec7 import experiment, sweep, train
     from lec7.cli.build import unchanged
 
     assert usage.resume is not None
@@ -127,7 +133,8 @@ def _resume(usage: Usage) -> int:
     if experiment.RunFolder(usage.resume).result is not None:
         print(f"{usage.resume} is finished; lec7 report {usage.resume} tells what came out")
         return 0
-    _connect(options)
+    train.device_per_core()
+    connect(options)
     space, hp = _space(file, _kinds(file), config["sweep"]["space"]), file.restore(config["hyperparameters"])
     return _run(file, hp, space, options, lambda _: usage.resume, config["sweep"]["command"])
 
@@ -136,7 +143,7 @@ def _run(file, hp, space, options: Options, folder, command: str) -> int:
     from lec7 import sweep
     from lec7.cli.sweep_progress import watch
     from lec7.experiment import RunFolder
-    from lec7.sweep.processes import is_first
+    from lec7.train.processes import is_first
 
     made: list[Path] = []
 
@@ -239,17 +246,6 @@ def _space(file, kind: dict[str, type], texts) -> dict[str, Any]:
         )
 
     return {name: parse(name.replace("_", "-"), text, kind[name], typed(name)) for name, text in texts.items()}
-
-
-def _connect(options: Options) -> None:
-    """Makes devices of cores, and one sweep of several processes."""
-    import jax
-
-    from lec7 import train
-
-    train.device_per_core()
-    if options.distributed:
-        jax.distributed.initialize()
 
 
 def _settings(options: Options, texts: dict[str, str], command: str) -> dict[str, Any]:

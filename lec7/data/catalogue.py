@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from lec7.data.source import ArraySource, split
+from lec7.data.source import ArraySource
+from lec7.data.subset import split
 from lec7.errors import InputError
 
 FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")
@@ -73,18 +74,24 @@ def fashion_mnist(directory: str | os.PathLike[str] | None = None) -> tuple[Arra
 
 @cache
 def _fashion_mnist(folder: Path) -> tuple[ArraySource, ArraySource]:
+    train, test = read_fashion_mnist(folder).values()
+    return ArraySource(train), ArraySource(test)
+
+
+def read_fashion_mnist(folder: Path = FASHION_MNIST) -> dict[str, dict[str, np.ndarray]]:
+    """Fashion-MNIST's arrays on the host, `"train"` and `"test"`; raises as `fashion_mnist` does."""
     if not folder.is_dir():
         raise InputError(
             f"no folder {folder}: install Debian's package dataset-fashion-mnist, or name a folder that holds "
             "Fashion-MNIST's four IDX files"
         )
 
-    def read(prefix: str) -> ArraySource:
+    def read(prefix: str) -> dict[str, np.ndarray]:
         images = read_idx(_find(folder, f"{prefix}-images-idx3-ubyte"))
         labels = read_idx(_find(folder, f"{prefix}-labels-idx1-ubyte"))
-        return ArraySource({"image": images[..., None], "label": labels.astype(np.int32)})
+        return {"image": images[..., None], "label": labels.astype(np.int32)}
 
-    return read("train"), read("t10k")
+    return {"train": read("train"), "test": read("t10k")}
 
 
 def _find(folder: Path, name: str) -> Path:

@@ -57,13 +57,7 @@ def image_folder(
             that is not in `classes`; more images are broken than may be, or all of a class.
     """
     root = Path(folder)
-    names = _classes(root) if classes is None else list(classes)
-    if unknown := sorted(set(_classes(root)) - set(names)):
-        raise InputError(f"{root} has a folder {unknown[0]!r}, and the classes are {', '.join(names)}")
-    files = [(path, label) for label, name in enumerate(names) for path in _files(root / name)]
-    images = [(path, label) for path, label in files if path.suffix.lower() in SUFFIXES]
-    others = tuple(path for path, _ in files if path.suffix.lower() not in SUFFIXES)
-    _check_counts(root, names, Counter(label for _, label in images), "has no images", whole=classes is None)
+    names, images, others = find_images(root, classes)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         read = list(pool.map(lambda image: _read(image[0], side), images))
     broken = tuple((path, value) for (path, _), value in zip(images, read, strict=True) if isinstance(value, str))
@@ -80,6 +74,20 @@ def image_folder(
     paths, labels, pixels = zip(*whole, strict=True)
     source = ArraySource({"image": np.stack(pixels), "label": np.asarray(labels, np.int32)})
     return ImageFolder(source, tuple(names), tuple(paths), broken, others)
+
+
+def find_images(
+    root: Path, classes: Sequence[str] | None = None
+) -> tuple[list[str], list[tuple[Path, int]], tuple[Path, ...]]:
+    """The classes, the images with the place of their class, and the files that are none; raises as `image_folder`."""
+    names = _classes(root) if classes is None else list(classes)
+    if unknown := sorted(set(_classes(root)) - set(names)):
+        raise InputError(f"{root} has a folder {unknown[0]!r}, and the classes are {', '.join(names)}")
+    files = [(path, label) for label, name in enumerate(names) for path in _files(root / name)]
+    images = [(path, label) for path, label in files if path.suffix.lower() in SUFFIXES]
+    others = tuple(path for path, _ in files if path.suffix.lower() not in SUFFIXES)
+    _check_counts(root, names, Counter(label for _, label in images), "has no images", whole=classes is None)
+    return names, images, others
 
 
 def read_image(path: str | os.PathLike[str], side: int) -> np.ndarray:

@@ -6,9 +6,11 @@ batch.
 """
 
 import math
+from typing import Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
 from lec7 import random
@@ -16,6 +18,9 @@ from lec7.errors import InputError
 from lec7.typing import ArrayLike, Key
 
 ROUNDS = 8
+
+Words = Any
+"""Whole numbers from 0 to 2**32 - 1 (uint32): JAX's in a compiled step, NumPy's on the host."""
 
 
 def batch_indices(key: Key, step: ArrayLike, length: int, batch_size: int) -> jax.Array:
@@ -83,33 +88,103 @@ def permute(key: Key, index: ArrayLike, length: int, epoch: ArrayLike = 0) -> ja
     >>> sorted(permute(jax.random.key(0), jnp.arange(7), 7).tolist())
     [0, 1, 2, 3, 4, 5, 6]
     """
-    rows = math.isqrt(length - 1) + 1
-    columns = -(-length // rows)
-    secrets = jax.random.bits(random.typed(key), (ROUNDS,), jnp.uint32)
+    secrets = _secrets(key)
     epoch = jnp.asarray(epoch, jnp.uint32)
 
-    def once(index):
-        left, right = index // columns, index % columns
-        for i in range(0, ROUNDS, 2):
-            left = (left + _hash(right, epoch, secrets[i])) % rows
-            right = (right + _hash(left, epoch, secrets[i + 1])) % columns
-        return left * columns + right
-
     def walk(index):
-        return jnp.where(index < length, index, once(index))
+        return jnp.where(index < length, index, _once(index, epoch, secrets, length))
 
-    start = once(jnp.asarray(index, jnp.uint32))
+    start = _once(jnp.asarray(index, jnp.uint32), epoch, secrets, length)
     return lax.while_loop(lambda index: jnp.any(index >= length), walk, start).astype(jnp.int32)
 
 
-def _hash(value: jax.Array, epoch: jax.Array, secret: jax.Array) -> jax.Array:
+class Order(Protocol):
+    """Which examples a step sees, told on the host; it pickles."""
+
+    @property
+    def batch_size(self) -> int:
+        """Number of examples a step."""
+        ...
+
+    def indices(self, step: int) -> np.ndarray:
+        """The examples of a step: whole numbers [batch_size]."""
+        ...
+
+
+class InOrder(NamedTuple):
+    """Examples as they come: so many a step, counted from 0.
+
+    >>> InOrder(3).indices(2).tolist()
+    [6, 7, 8]
+    """
+
+    batch_size: int
+
+    def indices(self, step: int) -> np.ndarray:
+        """The examples of a step: int [batch_size]."""
+        return np.arange(step * self.batch_size, (step + 1) * self.batch_size)
+
+
+class HostOrder:
+    """The same order in NumPy, for what reads examples on the host: it compiles nothing, and pickles.
+
+    Args:
+        key: base key of the order, as `batch_indices` takes it.
+        length: number of examples, from 1 to 2**30.
+        batch_size: number of examples a step, at most `length`.
+
+    Raises:
+        InputError: the batch is larger than the data set, or the key is none.
+
+    >>> key = jax.random.key(0)
+    >>> HostOrder(key, 6, 3).indices(1).tolist() == batch_indices(key, 1, 6, 3).tolist()
+    True
+    """
+
+    def __init__(self, key: Key, length: int, batch_size: int):
+        check_batch_size(batch_size, length)
+        self.length, self.batch_size = length, batch_size
+        self.secrets = np.asarray(_secrets(key))
+
+    def __repr__(self) -> str:
+        return f"HostOrder(length={self.length}, batch_size={self.batch_size})"
+
+    def indices(self, step: int) -> np.ndarray:
+        """The examples of a step: int32 [batch_size], in [0, length); `batch_indices` in other words."""
+        epoch, place = divmod(step * self.batch_size, self.length)
+        places = np.arange(place, place + self.batch_size, dtype=np.uint32)
+        # On the device epochs are counted in 32 bits.
+        epochs = np.uint32(epoch % 2**32) + places // self.length
+        index = _once(places % self.length, epochs, self.secrets, self.length)
+        while (outside := index >= self.length).any():
+            index[outside] = _once(index[outside], epochs[outside], self.secrets, self.length)
+        return index.astype(np.int32)
+
+
+def _secrets(key: Key) -> jax.Array:
+    """What the rounds of a key's permutations differ by, uint32 [ROUNDS]."""
+    return jax.random.bits(random.typed(key), (ROUNDS,), jnp.uint32)
+
+
+def _once(index: Words, epoch: Words, secrets: Words, length: int) -> Words:
+    """The network, once, in operators that JAX and NumPy have in common: from pairs to pairs, some beyond `length`."""
+    rows = math.isqrt(length - 1) + 1
+    columns = -(-length // rows)
+    left, right = index // columns, index % columns
+    for i in range(0, ROUNDS, 2):
+        left = (left + _hash(right, epoch, secrets[i])) % rows
+        right = (right + _hash(left, epoch, secrets[i + 1])) % columns
+    return left * columns + right
+
+
+def _hash(value: Words, epoch: Words, secret: Words) -> Words:
     """A well mixed uint32 of three: MurmurHash3's finaliser, once for the epoch and once for the value."""
-    return _mix(value ^ _mix(epoch * jnp.uint32(0x9E3779B9) ^ secret))
+    return _mix(value ^ _mix(epoch * np.uint32(0x9E3779B9) ^ secret))
 
 
-def _mix(x: jax.Array) -> jax.Array:
-    x = (x ^ (x >> 16)) * jnp.uint32(0x85EBCA6B)
-    x = (x ^ (x >> 13)) * jnp.uint32(0xC2B2AE35)
+def _mix(x: Words) -> Words:
+    x = (x ^ (x >> 16)) * np.uint32(0x85EBCA6B)
+    x = (x ^ (x >> 13)) * np.uint32(0xC2B2AE35)
     return x ^ (x >> 16)
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from lec7 import data
 from lec7.errors import InputError
 from lec7.experiment import Experiment, check
+from lec7.experiment.definition import on_device
 from lec7.experiment.evaluation import (
     MEMBERS,
     SNAPSHOTS,
@@ -67,7 +68,7 @@ class Ensemble:
     @property
     def test(self) -> data.ArraySource:
         """The examples held out, the same for all."""
-        return self.first.test
+        return on_device(self.first.test, "ensembles")
 
     @property
     def steps(self) -> int:
@@ -137,12 +138,12 @@ class Ensemble:
             found = self._candidates(deal_out(state, self.devices), self._seeds, self._source)
             metrics, each = {}, {}
             for kind in kinds(state):
-                metrics[kind], each[kind] = together(self.pairs(found[kind]), self.first.test)
+                metrics[kind], each[kind] = together(self.pairs(found[kind]), self.test)
             metrics[MEMBERS] = jax.tree.map(jnp.mean, each[kinds(state)[0]])
             weights = snapshot_weights(state)
             if weights is not None:
                 members = self.pairs(flat(found[SNAPSHOTS]))
-                metrics[SNAPSHOTS], _ = together(members, self.first.test, weights.reshape(-1))
+                metrics[SNAPSHOTS], _ = together(members, self.test, weights.reshape(-1))
             return label(metrics)
 
         return figures
@@ -159,7 +160,7 @@ class Ensemble:
         """The training examples on all devices; where they hang on the seed, with a leading axis of members."""
         if self._has_own_examples:
             return jax.jit(self._lanes(lambda seed: self.build(seed).train, mapped=1))(self._seeds)
-        return copy_out(self.first.train, len(self.seeds), self.devices)
+        return copy_out(on_device(self.first.train, "ensembles"), len(self.seeds), self.devices)
 
     @cached_property
     def _has_own_examples(self) -> bool:
@@ -223,6 +224,8 @@ def make(
     if devices is None and len(wanted) == 1:
         wanted = ()
     ensemble = Ensemble(lambda seed: build(dataclasses.replace(hp, seed=seed)), numbers, chunk, wanted)
+    on_device(ensemble.first.train, "ensembles")
+    on_device(ensemble.first.test, "ensembles")
     check(ensemble.first)
     _check_traced(ensemble.build)
     return ensemble

@@ -10,6 +10,7 @@ from lec7.ensemble.scores import SCORES, finished, score_rows
 from lec7.experiment import Experiment
 from lec7.experiment.evaluation import SNAPSHOTS, kinds, snapshot_weights
 from lec7.train import TrainState, make_evaluate_members, together_and_each
+from lec7.train.evaluate import mean_over
 from lec7.train.lanes import length
 from lec7.typing import Metrics
 
@@ -53,10 +54,10 @@ def report(trained: Experiment | Ensemble, state: TrainState) -> list[Line]:
         scored = of_scores(outputs, batch, weights) if first.classifies else ({}, {})
         return own(outputs, batch, weights), scored
 
-    measure = jax.jit(make_evaluate_members(trained.model, rows, first.inputs, chunk=chunk, devices=devices))
+    measure = jax.jit(make_evaluate_members(trained.model, rows, first.seen, chunk=chunk, devices=devices))
 
     def figures(members: Any, weights: jax.Array | None) -> tuple[Metrics, Metrics]:
-        (joint, each), scored = measure(members, first.test, weights)
+        (joint, each), scored = mean_over(first.test, lambda test: measure(members, test, weights), first.mesh)
         joint_scores, each_scores = finished(*scored) if first.classifies else scored
         return _in_order(joint | joint_scores), _in_order(each | each_scores)
 

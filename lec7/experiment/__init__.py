@@ -4,6 +4,7 @@ from lec7.experiment.definition import Experiment, check
 from lec7.experiment.file import ExperimentFile, instantiate, load
 from lec7.experiment.folder import RunFolder
 from lec7.experiment.run import Observer, Outcome, evaluate, run
+from lec7.experiment.settle import settle
 
 __all__ = [
     "Experiment",
@@ -16,4 +17,5 @@ __all__ = [
     "instantiate",
     "load",
     "run",
+    "settle",
 ]

@@ -1,13 +1,14 @@
 """What an experiment is."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import optax
+from jax.sharding import Mesh
 
 from lec7 import averaging, data, train
 from lec7.data.order import check_batch_size
@@ -22,9 +23,13 @@ from lec7.experiment.evaluation import (
     only_begun,
 )
 from lec7.losses import Loss, check_labels
-from lec7.models import How, Model, Variables
+from lec7.models import How, Model, Variables, has_statistics
 from lec7.regularize import Penalty
-from lec7.train import Step, TrainState, image
+from lec7.train import Rules, Step, TrainState, image
+from lec7.train.evaluate import Drawn, drawn
+from lec7.train.feed import example, like
+from lec7.train.placement import EVERYTHING, everywhere
+from lec7.train.sharded import check_rows, shards, split_rows
 from lec7.typing import Batch, Device, Key, Metrics
 
 
@@ -38,8 +43,8 @@ class Experiment:
         model: what is trained.
         loss: from outputs and batch to values for each example.
         optimizer: any Optax transformation; end it with one of `lec7.averaging` to evaluate an average.
-        train: examples to train on.
-        test: examples held out.
+        train: examples to train on, on the device (`data.ArraySource`) or read from the host, see `data.stream`.
+        test: examples held out, likewise.
         steps: number of training steps.
         batch_size: examples a step.
         seed: what all randomness comes from.
@@ -49,13 +54,15 @@ class Experiment:
         augment: from a key and a batch to the batch that is trained on, as of `augment.on_batch`; evaluations, and
             the statistics of averages, are of examples as they are.
         penalty: from parameters to named values, which training adds to the loss; the evaluation is without.
+        rules: where parameters lie on a mesh, see `train.sharded`.
+        mesh: the devices that train it, see `train.make_mesh`; None for one. `lec7 run --mesh` puts it in.
     """
 
     model: Model
     loss: Loss
     optimizer: optax.GradientTransformation
-    train: data.ArraySource
-    test: data.ArraySource
+    train: data.Source
+    test: data.Source
     steps: int
     batch_size: int
     seed: int | jax.Array = 0
@@ -64,42 +71,88 @@ class Experiment:
     evaluate_every: int = 500
     augment: Callable[[Key, Batch], Batch] | None = None
     penalty: Penalty | None = None
+    rules: Rules = field(default_factory=lambda: EVERYTHING)
+    mesh: Mesh | None = None
 
     def init(self) -> TrainState:
-        """The state before the first step, by one program: that of a member of an ensemble, to each bit."""
-        begin = jax.jit(lambda key, inputs: train.init(self.model, self.optimizer, key, inputs))
-        return begin(jax.random.key(self.seed), self.inputs(self.train[:1]))
+        """The state before the first step, by one program: that of a member of an ensemble, to each bit.
+
+        On a mesh it is made where it is to lie, so that no device needs room for all of it.
+        """
+
+        def begin(key, inputs):
+            return train.init(self.model, self.optimizer, key, inputs)
+
+        arguments = jax.random.key(self.seed), self.inputs(example(self.train))
+        if self.mesh is None:
+            return jax.jit(begin)(*arguments)
+        wanted = train.shardings(jax.eval_shape(begin, *arguments), self.mesh, self.rules)
+        return jax.jit(begin, out_shardings=wanted)(*everywhere(arguments, self.mesh))
 
     def make_step(self) -> Step:
-        """The training step."""
-        return train.make_step(
+        """The training step, on the mesh where there is one."""
+        step = train.make_step(
             self.model, self.loss, self.optimizer, self.inputs, augment=self.augment, penalty=self.penalty
         )
+        return step if self.mesh is None else train.sharded(step, self.mesh, self.rules)
+
+    @property
+    def seen(self) -> Callable[[Batch], Any]:
+        """What the model sees of a batch in testing: `inputs`, of rows that are dealt out over the mesh."""
+        if self.mesh is None:
+            return self.inputs
+        mesh = self.mesh
+        return lambda batch: self.inputs(split_rows(batch, mesh))
+
+    @property
+    def rows_in_testing(self) -> int:
+        """Examples that are evaluated at a time: some 500, of which the mesh's devices have equal parts."""
+        parts = 1 if self.mesh is None else shards(self.mesh)
+        return -(-500 // parts) * parts
 
     def make_evaluate(self) -> Callable[[Variables, data.Source], Metrics]:
         """The evaluation of one model."""
-        return train.make_evaluate(self.model, self.loss, self.inputs)
+        return train.make_evaluate(self.model, self.loss, self.seen, self.rows_in_testing)
 
     def make_evaluate_together(
         self, chunk: int | None = 1, devices: Sequence[Device] = ()
     ) -> Callable[..., tuple[Metrics, Metrics]]:
         """The evaluation of several models as one."""
         rows = train.together_and_each(self.loss, self.how)
-        return train.make_evaluate_members(self.model, rows, self.inputs, chunk=chunk, devices=devices)
+        return train.make_evaluate_members(
+            self.model, rows, self.seen, self.rows_in_testing, chunk=chunk, devices=devices
+        )
 
-    def make_refresh(self) -> Callable[[Variables, data.Source, Key], Variables]:
+    def make_refresh(self) -> Callable[[Variables, data.Source | Drawn, Key], Variables]:
         """What gives averaged parameters batch statistics of their own."""
-        return train.make_refresh(self.model, self.inputs, self.batch_size)
+        return train.make_refresh(self.model, self.seen, self.batch_size)
+
+    def for_statistics(self, state: TrainState) -> data.ArraySource | Drawn | None:
+        """What averages get their batch statistics from: the training examples on the device, or some of them.
+
+        None where nothing needs any.
+        """
+        if isinstance(self.train, data.ArraySource):
+            return everywhere(self.train, self.mesh)
+        averages = averaging.names(state.opt_state) or averaging.snapshots_in(state.opt_state)
+        return self._drawn if averages and has_statistics(state.model_state) else None
+
+    @cached_property
+    def _drawn(self) -> Drawn:
+        """The batches that statistics are of, which are always the same."""
+        key = jax.random.key(self.seed)
+        return drawn(self.train, key, self.batch_size, self.mesh)
 
     @cached_property
     def classifies(self) -> bool:
         """Whether the test examples have an integer `"label"` each, and the model one logit for each class."""
-        labels = self.test.arrays.get("label")
+        one = example(self.test)
+        labels = one.get("label")
         if labels is None or labels.ndim != 1 or not jnp.issubdtype(labels.dtype, jnp.integer):
             return False
 
         def answer():
-            x = self.inputs(self.test[:1])
+            x = self.inputs(one)
             return self.model.apply(self.model.init(jax.random.key(0), x), x, train=False)[0]
 
         outputs = jax.eval_shape(answer)
@@ -122,10 +175,10 @@ class Experiment:
         The averages and the snapshots have batch statistics of their own. An average that has not begun is left out.
         Snapshots have a leading axis, of those that are taken, and are left out while there are none.
         """
-        return only_begun(self.candidates(state, self.train), state)
+        return only_begun(self.candidates(state, self.for_statistics(state)), state)
 
     @cached_property
-    def candidates(self) -> Callable[[TrainState, data.Source], dict[str, Variables]]:
+    def candidates(self) -> Callable[[TrainState, Any], dict[str, Variables]]:
         """`evaluation.candidates` of this experiment, compiled once."""
         return jax.jit(lambda state, source: candidates(self, state, source))
 
@@ -139,11 +192,27 @@ class Experiment:
         _, begun = averaging.take_out(self.optimizer.init(state.params))
         rest, _ = averaging.take_out(state.opt_state)
         # Their memory is their own: that of a state is handed on from step to step.
-        return state.replace(opt_state=averaging.put_in(rest, jax.tree.map(jnp.copy, begun)))
+        state = state.replace(opt_state=averaging.put_in(rest, jax.tree.map(jnp.copy, begun)))
+        if self.mesh is None:
+            return state
+        return jax.jit(lambda x: x, out_shardings=train.shardings(state, self.mesh, self.rules))(state)
 
     def make_evaluation(self) -> Evaluate:
         """What tells a state's figures on the test examples."""
         return make_evaluation(self)
+
+
+def on_device(source: data.Source, who: str) -> data.ArraySource:
+    """The source, if it is on the device, as `who` needs it to be.
+
+    Raises:
+        InputError: it is read from the host.
+    """
+    if not isinstance(source, data.ArraySource):
+        raise InputError(
+            f"{who} take examples on the device, and {source!r} is read from the host: give data.load of it"
+        )
+    return source
 
 
 def check(experiment: Experiment) -> None:
@@ -158,6 +227,8 @@ def check(experiment: Experiment) -> None:
         if value < 1:
             raise InputError(f"{name} is {value}, expected at least 1")
     check_batch_size(experiment.batch_size, len(experiment.train))
+    if experiment.mesh is not None:
+        check_rows(experiment.batch_size, experiment.mesh)
     state = jax.eval_shape(experiment.init)
     averages = averaging.names(state.opt_state)
     if taken := {RAW, SNAPSHOTS, MEMBERS} & set(averages):
@@ -173,10 +244,12 @@ def check(experiment: Experiment) -> None:
 
     # The step's one trace tells what the model and the loss give, too.
     step = replace(experiment, loss=checked).make_step()
-    jax.eval_shape(step, state, jax.eval_shape(lambda: experiment.train[: experiment.batch_size]))
+    jax.eval_shape(step, state, like(experiment.train, experiment.batch_size))
     if experiment.classifies:
         for source in (experiment.train, experiment.test):
-            check_labels(source.arrays["label"], shapes[0][-1])
+            # Those on the host are looked at when they are read: by the loss, which becomes NaN.
+            labels = source.arrays["label"] if isinstance(source, data.ArraySource) else example(source)["label"]
+            check_labels(jnp.asarray(labels), shapes[0][-1])
 
 
 def _check_loss(metrics: Any, rows: int) -> None:

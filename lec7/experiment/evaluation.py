@@ -12,6 +12,8 @@ import numpy as np
 from lec7 import averaging, data
 from lec7.models import Variables
 from lec7.train import TrainState
+from lec7.train.evaluate import mean_over
+from lec7.train.placement import everywhere
 from lec7.typing import Metrics
 
 if TYPE_CHECKING:
@@ -38,7 +40,7 @@ def not_begun(state: TrainState, more: int = 0) -> list[str]:
     return [name for name, has in averaging.begun(state.opt_state, more).items() if not has]
 
 
-def candidates(experiment: Experiment, state: TrainState, source: data.Source) -> dict[str, Variables]:
+def candidates(experiment: Experiment, state: TrainState, source: Any) -> dict[str, Variables]:
     """The variables of all averages, with batch statistics of their own, and of `"raw"`; traceable.
 
     Of an average that has not begun they are those of the parameters; the state tells which have. Under `"snapshots"`
@@ -48,7 +50,7 @@ def candidates(experiment: Experiment, state: TrainState, source: data.Source) -
     Args:
         experiment: its model and the way that it is trained.
         state: a state of one run.
-        source: what batch statistics are recomputed on.
+        source: what batch statistics are recomputed on, as `Experiment.for_statistics` tells.
     """
     refresh = experiment.make_refresh()
 
@@ -103,7 +105,12 @@ def figures(experiment: Experiment, state: TrainState, train: data.Source, test:
         train: what batch statistics of averages are recomputed on.
         test: what is evaluated on.
     """
-    found, evaluate = candidates(experiment, state, train), experiment.make_evaluate()
+    return judged(experiment, state, candidates(experiment, state, train), test)
+
+
+def judged(experiment: Experiment, state: TrainState, found: dict[str, Variables], test: data.Source) -> Figures:
+    """The figures of a state's candidates, or of all places that it has for some; traceable."""
+    evaluate = experiment.make_evaluate()
     begun = {name: jnp.asarray(has) for name, has in averaging.begun_arrays(state.opt_state).items()}
     begun[RAW] = jnp.asarray(True)
     metrics = {kind: evaluate(variables, test) for kind, variables in found.items() if kind != SNAPSHOTS}
@@ -123,11 +130,17 @@ def order(state: TrainState) -> list[str]:
 
 def make_evaluation(experiment: Experiment) -> Evaluate:
     """The evaluation of one run's states; compiled at the first call, and never again."""
-    judge = jax.jit(lambda state, train, test: figures(experiment, state, train, test))
+    at_once = jax.jit(lambda state, train, test: figures(experiment, state, train, test))
+    part = jax.jit(lambda state, found, test: judged(experiment, state, found, test))
 
     def evaluation(state: TrainState) -> dict[str, float]:
-        found = judge(state, experiment.train, experiment.test)
-        return label_figures(jax.device_get(found), order(state))
+        train, test, mesh = experiment.for_statistics(state), experiment.test, experiment.mesh
+        if isinstance(train, data.ArraySource) and isinstance(test, data.ArraySource):
+            found = jax.device_get(at_once(state, train, everywhere(test, mesh)))
+        else:
+            variables = experiment.candidates(state, train)
+            found = mean_over(test, lambda test: part(state, variables, test), mesh)
+        return label_figures(found, order(state))
 
     return evaluation
 

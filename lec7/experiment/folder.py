@@ -1,5 +1,6 @@
 """The folder that a run leaves: configuration, log, event files, checkpoints, result."""
 
+import contextlib
 import dataclasses
 import itertools
 import json
@@ -15,8 +16,11 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import filelock
+
 from lec7.errors import InputError
 from lec7.experiment.file import ExperimentFile
+from lec7.train.processes import on_first
 
 PACKAGES = ("lec7", "jax", "jaxlib", "flax", "optax", "chex", "orbax-checkpoint", "numpy")
 
@@ -65,6 +69,28 @@ class RunFolder:
             InputError: another line is damaged.
         """
         return json_lines(self.metrics_path) if self.metrics_path.exists() else []
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keeps the folder from being another run's as well, until this one ends, however it does.
+
+        Raises:
+            InputError: another run has it.
+        """
+        lock = filelock.FileLock(self.path / ".lock", blocking=False)
+        on_first(lambda: self._lock(lock))
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def _lock(self, lock: filelock.BaseFileLock) -> None:
+        try:
+            lock.acquire()
+        except filelock.Timeout:
+            raise InputError(
+                f"{self.path} is what another process is training just now; wait for it to end, or give another --name"
+            ) from None
 
     def write(self, name: str, content: Mapping[str, Any]) -> None:
         """Writes a JSON file whole or not at all."""

@@ -12,10 +12,12 @@ import numpy as np
 from lec7 import train
 from lec7.experiment.evaluation import Evaluate, not_begun
 from lec7.experiment.folder import RunFolder
-from lec7.experiment.log import Log
+from lec7.experiment.log import Log, NoLog
 from lec7.experiment.signals import StopRequest, stop_request
 from lec7.experiment.window import evaluation_failure, failure, is_due, limit_of, means
 from lec7.train.checkpoints import Checkpoints
+from lec7.train.fit import WAITING
+from lec7.train.processes import Greatest, is_first, on_first
 from lec7.typing import Metrics
 
 
@@ -113,6 +115,9 @@ def run(
 ) -> Outcome:
     """Trains, evaluates, logs and saves until the last step, a signal, or a loss that is not finite.
 
+    Of several processes (`jax.distributed`) all have to run it, with a folder that all see: each saves its part of a
+    checkpoint, the first one alone logs, and what stops one stops all after the same step.
+
     Args:
         experiment: what to run.
         folder: where to leave it; its `config.json` is written already.
@@ -123,19 +128,29 @@ def run(
 
     Returns:
         How it ended; `result.json` holds the same.
+
+    Raises:
+        InputError: another run has the folder.
     """
-    (folder.path / "result.json").unlink(missing_ok=True)
+    with folder.locked():
+        return _run(experiment, folder, observer, resume, averages)
+
+
+def _run(experiment: Trainable, folder: RunFolder, observer: Observer, resume: bool, averages: bool) -> Outcome:
     start = time.monotonic()
+    # The first process reads the log before it writes to it, and tells the others.
+    on_first(lambda: (folder.path / "result.json").unlink(missing_ok=True))
+    averages_from, latest = on_first(lambda: (_averages_from(folder), _latest_evaluation(folder)))
     with Checkpoints(folder.checkpoints_path) as checkpoints:
-        state, anew, averages_from = experiment.init(), False, _averages_from(folder)
+        state, anew = experiment.init(), False
         if resume:
             state, anew = _restore(experiment, checkpoints, state, observer, averages, averages_from)
         begun = state.steps_taken
         observer.begin(begun, experiment.steps)
         if never := not_begun(state, more=experiment.steps - begun):
             observer.say(f"averages that will not begin before the end, step {experiment.steps}: {', '.join(never)}")
-        with Log(folder, since=begun) as log, stop_request() as stop:
-            latest = _latest_evaluation(folder)
+        with Log(folder, since=begun) if is_first() else NoLog() as log, stop_request() as request:
+            stop = _Stop(request)
             if anew and begun != averages_from:
                 log.write({"step": begun, NEW_AVERAGES: 1})
             try:
@@ -144,7 +159,7 @@ def run(
                     observer.row(row)
                     latest = {name: value for name, value in row.items() if name.startswith("test")} or latest
                     begun = row["step"]
-                status, message = ("interrupted" if stop else "finished"), ""
+                status, message = ("finished" if stop.signal is None else "interrupted"), ""
             except Diverged as error:
                 checkpoints.wait()
                 saved = (
@@ -152,12 +167,26 @@ def run(
                 )
                 status, message, begun = "diverged", f"{error}; {saved}", error.step
             outcome = Outcome(status, begun, latest, time.monotonic() - start, message, stop.signal)
-    folder.write("result.json", dataclasses.asdict(outcome))
+    if is_first():
+        folder.write("result.json", dataclasses.asdict(outcome))
     return outcome
 
 
+class _Stop:
+    """A request to stop, of which all processes hear after the same window; `signal` is the one that asked."""
+
+    def __init__(self, request: StopRequest):
+        self.signal: int | None = None
+        self._request, self._greatest = request, Greatest()
+
+    def is_asked(self) -> bool:
+        """Whether to stop after this window; each process has to ask."""
+        self.signal = self._greatest.ask(self._request.signal or 0) or None
+        return self.signal is not None
+
+
 def _train(
-    experiment: Trainable, state: train.TrainState, checkpoints: Checkpoints, stop: StopRequest, observer: Observer
+    experiment: Trainable, state: train.TrainState, checkpoints: Checkpoints, stop: _Stop, observer: Observer
 ) -> Iterator[dict[str, Any]]:
     """The rows of the log, in order; checkpoints are begun on the way, each after its rows."""
     evaluation = experiment.make_evaluation()
@@ -169,8 +198,8 @@ def _train(
         yield from (_row(*window, experiment.batch_size, clock, limit) for window in waiting)
         before, at = at, at + metrics["loss"].shape[-1]
         waiting = [(at, metrics)]
-        due = is_due(before, at, every, experiment.steps)
-        if due or stop:
+        due, stopping = is_due(before, at, every, experiment.steps), stop.is_asked()
+        if due or stopping:
             yield from (_row(*window, experiment.batch_size, clock, limit) for window in waiting)
             waiting = []
             figures = evaluation(state) if due else {}
@@ -180,9 +209,9 @@ def _train(
                     raise Diverged(at, failed)
             checkpoints.save(state, _score(figures))
             clock.restart()
-        if (stop or at == experiment.steps) and (missing := not_begun(state)):
+        if (stopping or at == experiment.steps) and (missing := not_begun(state)):
             observer.say(f"averages that have not begun at step {at}: {', '.join(missing)}")
-        if stop:
+        if stopping:
             return
 
 
@@ -208,10 +237,11 @@ def _row(step: int, metrics: Metrics, batch_size: int, clock: _Clock, limit: int
         at = step - values["loss"].shape[-1] + first + 1
         where = ", ".join([*(f"member {i}" for i in member), *failed.rates])
         raise Diverged(at, f"{failed.what} at step {at} ({where})")
+    waiting = values.pop(WAITING, None)
     row: dict[str, Any] = {"step": step} | {f"train/{name}": value for name, value in means(values).items()}
     row["examples_per_second"] = clock.rate(batch_size * values["loss"].size)
     row["seconds"] = time.monotonic() - clock.start
-    return row
+    return row if waiting is None else row | {WAITING: float(waiting[-1])}
 
 
 def _score(figures: dict[str, float]) -> float:

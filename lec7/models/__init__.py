@@ -7,6 +7,7 @@ from lec7.models.linen import from_linen
 from lec7.models.network import ConvNorm, Network, mean_and_std_pool, mean_pool
 from lec7.models.networks import CNN, MLP
 from lec7.models.nnx import from_nnx, from_outline, variables_of
+from lec7.models.precision import Precision, in_precision, precision
 from lec7.models.resnet import resnet18, resnet34, resnet50
 from lec7.models.statistics import has_statistics, refresh_statistics
 from lec7.models.together import How, together
@@ -19,6 +20,7 @@ __all__ = [
     "How",
     "Model",
     "Network",
+    "Precision",
     "Variables",
     "convolution",
     "efficientnet_lite0",
@@ -26,9 +28,11 @@ __all__ = [
     "from_nnx",
     "from_outline",
     "has_statistics",
+    "in_precision",
     "max_pool",
     "mean_and_std_pool",
     "mean_pool",
+    "precision",
     "refresh_statistics",
     "resnet18",
     "resnet34",

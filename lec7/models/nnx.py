@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from lec7 import random
+from lec7 import random, replicas
 from lec7.models.contract import Init, Model, Variables, call_arguments
 from lec7.regularize import Hyperparameter
 
@@ -22,7 +22,8 @@ def from_nnx(build: Callable[[nnx.Rngs], nnx.Module]) -> Model:
     The module is called as `module(inputs)`, after `module.train()` or `module.eval()`, and with `key`,
     `train` or `deterministic` where its `__call__` takes one. In testing with a key, layers that have an attribute
     `deterministic` (dropout's) are in training, and the others in testing. Modules that hold `nnx.Rngs` (as
-    `nnx.Dropout` does) draw from the key of each call as well: nothing keeps a mutable generator.
+    `nnx.Dropout` does) draw from the key of each call as well: nothing keeps a mutable generator. Under `train.pmap`
+    `nnx.BatchNorm` takes its statistics over all replicas.
 
     Args:
         build: makes the module; may close over traced numbers, when the layers keep them in
@@ -66,16 +67,18 @@ def from_outline(outline: nnx.Module, init: Init) -> Model:
     _, params_like, hyperparameters, rngs_like, state_like = nnx.split(outline, *_KINDS)
 
     @functools.cache
-    def structure(train: bool, noisy: bool) -> nnx.GraphDef:
+    def structure(train: bool, noisy: bool, replicated: bool) -> nnx.GraphDef:
         module = nnx.clone(outline)
         module.train() if train else module.eval()
         if noisy:
             module.set_attributes(deterministic=False, raise_if_not_found=False)
+        if replicated:
+            module.set_attributes(nnx.BatchNorm, axis_name=replicas.AXIS, raise_if_not_found=False)
         return nnx.graphdef(module)
 
     def apply(variables, inputs, *, train, key=None):
         module = nnx.merge(
-            structure(train, noisy=not train and key is not None),
+            structure(train, noisy=not train and key is not None, replicated=replicas.are_there()),
             _from_dict(params_like, variables.params),
             hyperparameters,
             _seeded(rngs_like, key),

@@ -16,13 +16,14 @@ from lec7.sweep.halving import Halving, survivors
 from lec7.sweep.lane import Lane
 from lec7.sweep.machine import Machine, too_many
 from lec7.sweep.observer import Observer
-from lec7.sweep.processes import everywhere, gathered, share
+from lec7.sweep.processes import everywhere, share
 from lec7.sweep.program import Program
 from lec7.sweep.results import SEED, Direction, Judge, Results, Row, direction_of
 from lec7.sweep.runner import Runner
 from lec7.sweep.space import Point
 from lec7.sweep.store import Store
 from lec7.sweep.wave import Around
+from lec7.train.processes import gathered
 
 Parts = Sequence[tuple[Runner, list[Lane]]]
 """The lanes of each group, with what runs them."""

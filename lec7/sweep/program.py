@@ -13,6 +13,7 @@ import numpy as np
 from lec7 import data
 from lec7.errors import InputError
 from lec7.experiment import Experiment
+from lec7.experiment.definition import on_device
 from lec7.experiment.evaluation import Figures, figures, label, order
 from lec7.train import TrainState, draw, lanes, scan
 from lec7.train.lanes import copy_out, deal_out, hanging
@@ -48,7 +49,7 @@ class Program:
         self, build: Callable[[Values], Experiment], first: Experiment, point: Mapping[str, jax.ShapeDtypeStruct]
     ):
         self.build, self.first, self.point = build, first, point
-        self.shared = Examples(first.train, first.test)
+        self.shared = Examples(on_device(first.train, "sweeps"), on_device(first.test, "sweeps"))
         self.own = self._own_examples()
         # Each is traced once, whatever the number of lanes side by side.
         self._init = jax.jit(lambda point: build(point).init())

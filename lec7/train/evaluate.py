@@ -1,19 +1,30 @@
 """Evaluation over a whole data set: of one model, of many together, and the statistics of averaged parameters."""
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
+from jax.sharding import Mesh
 
 from lec7 import data, random
 from lec7.losses import Loss
 from lec7.models import How, Model, Variables, has_statistics, together
 from lec7.models.statistics import refreshed
+from lec7.train.feed import CHUNK_BYTES, as_stream, like, nbytes, own_rows, put_rows
 from lec7.train.lanes import lanes
+from lec7.train.placement import everywhere
+from lec7.train.sharded import shards
 from lec7.train.step import image
 from lec7.typing import Batch, Device, Key, Metrics, PyTree, wide
+
+BATCHES = 100
+"""How many batches statistics are recomputed on, at most."""
+
+STATISTICS_BYTES = 2**28
+"""What these may weigh where they come from the host."""
 
 
 def make_evaluate(
@@ -93,8 +104,8 @@ def together_and_each(loss: Loss, how: How = "probabilities") -> Callable[..., t
 
 
 def make_refresh(
-    model: Model, inputs: Callable[[Batch], Any] = image, batch_size: int = 128, batches: int = 100
-) -> Callable[[Variables, data.Source, Key], Variables]:
+    model: Model, inputs: Callable[[Batch], Any] = image, batch_size: int = 128, batches: int = BATCHES
+) -> Callable[[Variables, Any, Key], Variables]:
     """The function that gives averaged parameters batch statistics of their own: `models.refresh_statistics`.
 
     Args:
@@ -104,23 +115,92 @@ def make_refresh(
         batches: how many, at most; there is no more than one pass over the source.
 
     Returns:
-        A pure function `refresh(variables, source, key) -> variables`, one dispatch when jitted. Which examples it sees
-        hangs on the key alone. Variables without running statistics come back as they are.
+        A pure function `refresh(variables, source, key) -> variables`, one dispatch when jitted, of a source on the
+        device, or of what was `drawn` from one on the host. Which examples it sees hangs on the key alone. Variables
+        without running statistics come back as they are.
     """
 
-    def refresh(variables: Variables, source: data.Source, key: Key) -> Variables:
+    def refresh(variables: Variables, source: data.ArraySource | Drawn, key: Key) -> Variables:
         if not has_statistics(variables.state):
             return variables
-        size = min(batch_size, len(source))
-        count = min(batches, len(source) // size)
         stream = random.stream(key, "statistics")
+        if isinstance(source, Drawn):
+            count, draw = len(next(iter(source.batches.values()))), source
+        else:
+            size, count = _batches_of(len(source), batch_size, batches)
+
+            def draw(i):
+                return data.batch(source, stream, i, size)
 
         def batch(i):
-            return inputs(data.batch(source, stream, i, size))
+            return inputs(draw(i))
 
         return variables._replace(state=refreshed(model, variables, batch, count, stream))
 
     return refresh
+
+
+class Drawn(NamedTuple):
+    """Batches that statistics are recomputed on, arrays [batches, batch, ...] on the device."""
+
+    batches: Batch
+
+    def __call__(self, i: jax.Array) -> Batch:
+        """Batch number i."""
+        return jax.tree.map(lambda x: x[i], self.batches)
+
+
+def drawn(source: data.Source, key: Key, batch_size: int, mesh: Mesh | None = None, batches: int = BATCHES) -> Drawn:
+    """The batches that `make_refresh` would draw, of a source on the host; fewer where they weigh more than 256 MB.
+
+    Args:
+        source: the examples.
+        key: that of the state.
+        batch_size: examples of a batch.
+        mesh: the devices that share a batch; None for the one that there is.
+        batches: how many, at most.
+    """
+    size, count = _batches_of(len(source), batch_size, batches)
+    count = min(count, max(1, STATISTICS_BYTES // nbytes(like(source, size))))
+    order = data.HostOrder(random.stream(key, "statistics"), len(source), size)
+    stream, rows = as_stream(source), own_rows(size, mesh)
+    read = list(data.batches(stream, order, 0, count, rows))
+    stacked = {name: np.stack([batch[name] for batch in read]) for name in read[0]}
+    return Drawn(put_rows(stacked, rows, size, mesh, axis=1))
+
+
+def _batches_of(length: int, batch_size: int, most: int) -> tuple[int, int]:
+    """The size of a batch, and how many of them make one pass over so many examples, or fewer."""
+    size = min(batch_size, length)
+    return size, min(most, length // size)
+
+
+def mean_over(source: data.Source, measure: Callable[[data.ArraySource], PyTree], mesh: Mesh | None = None) -> PyTree:
+    """The mean over all examples of a source, be it on the device or on the host, as arrays on the host.
+
+    Args:
+        source: the examples; those on the host are read a part at a time, by each process its rows.
+        measure: from examples on the device, to the means over them; compiled, for two sizes of parts at most.
+        mesh: the devices that share a part; None for the one that there is.
+    """
+    if isinstance(source, data.ArraySource):
+        return jax.device_get(measure(everywhere(source, mesh)))
+    means = [(len(part), jax.device_get(measure(part))) for part in _parts(source, mesh)]
+    counts = [count for count, _ in means]
+    return jax.tree.map(
+        lambda *values: np.average(np.stack(values), axis=0, weights=counts), *(mean for _, mean in means)
+    )
+
+
+def _parts(source: data.Source, mesh: Mesh | None) -> Iterator[data.ArraySource]:
+    """The examples of a source on the host, in order, as some on the device at a time; devices have equal shares."""
+    unit = 1 if mesh is None else shards(mesh)
+    size = -(-CHUNK_BYTES // nbytes(like(source, unit))) * unit
+    whole, rows = len(source) // size, own_rows(size, mesh)
+    for batch in data.batches(as_stream(source), data.InOrder(size), 0, whole, rows):
+        yield data.ArraySource(put_rows(batch, rows, size, mesh, axis=0))
+    if whole * size < len(source):
+        yield everywhere(data.ArraySource(source[np.arange(whole * size, len(source))]), mesh)
 
 
 def _means(rows: Callable[[Batch], PyTree], source: data.Source, batch_size: int) -> PyTree:

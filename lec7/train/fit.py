@@ -1,15 +1,25 @@
 """The training loop."""
 
+import time
 from collections.abc import Callable, Iterator
 from functools import lru_cache
 from typing import Any
 
-from lec7 import data
+import jax.numpy as jnp
+from jax.sharding import Mesh
+
+from lec7 import data, random
 from lec7.data.order import check_batch_size
-from lec7.train.run import draw, jit, scan
+from lec7.train.feed import CHUNK_BYTES, Ahead, as_stream, chunks, like, nbytes
+from lec7.train.placement import everywhere
+from lec7.train.run import Draw, draw, jit, scan, stacked
+from lec7.train.sharded import Sharded, check_rows
 from lec7.train.state import TrainState
 from lec7.train.step import Step
 from lec7.typing import Metrics
+
+WAITING = "waiting_for_data"
+"""The metric that tells for which share of a window the device stood still, since its batches were not there yet."""
 
 
 def fit(
@@ -28,18 +38,21 @@ def fit(
     state's memory goes to the next window: keep a copy, not the state.
 
     Args:
-        step: from `make_step`.
+        step: from `make_step`; or from `sharded`, and each batch is dealt out over its mesh.
         state: where to start, at any step.
-        source: the training examples, on the device.
+        source: the training examples. An `ArraySource` is on the device, and a window is one dispatch; any other is
+            read on the host ahead of time, see `data.stream`, and its order is the same.
         steps: number of steps at the end, those already taken included.
         batch_size: examples a step.
         every: steps a dispatch.
 
     Yields:
-        The state after the window, and its metrics, an array [steps of the window] each.
+        The state after the window, and its metrics, an array [steps of the window] each. Of examples that are read on
+        the host there is one more, `"waiting_for_data"`: for which share of the window's time the device stood still.
 
     Raises:
-        InputError: the batch is larger than the data set.
+        InputError: the batch is larger than the data set, or the devices of a mesh don't divide it; what the source
+            raises.
 
     >>> import lec7, jax
     >>> train, test = lec7.data.digits()
@@ -53,8 +66,56 @@ def fit(
     100 (50,)
     """
     check_batch_size(batch_size, len(source))
-    run = _compiled(step, every, batch_size)
-    yield from windows(lambda state, count: run(state, source, count), state, steps=steps, every=every)
+    mesh = step.mesh if isinstance(step, Sharded) else None
+    if mesh is not None:
+        check_rows(batch_size, mesh)
+    if isinstance(source, data.ArraySource):
+        resident, run = everywhere(source, mesh), _compiled(step, every, draw(batch_size))
+        yield from windows(lambda state, count: run(state, resident, count), state, steps=steps, every=every)
+    else:
+        yield from _fit_stream(step, state, as_stream(source), mesh, steps, batch_size, every)
+
+
+def _fit_stream(
+    step: Step, state: TrainState, stream: data.Stream, mesh: Mesh | None, steps: int, batch_size: int, every: int
+) -> Iterator[tuple[TrainState, Metrics]]:
+    """The same of examples on the host: a window is a dispatch, or several where its batches weigh too much."""
+    start = state.steps_taken
+    most = min(every, max(1, CHUNK_BYTES // nbytes(like(stream, batch_size))))
+    lengths = [stop - begin for begin, stop in _windows(start, steps, every)]
+    counts = [min(most, length - done) for length in lengths for done in range(0, length, most)]
+    order = data.HostOrder(random.stream(state.key, "order"), len(stream), batch_size)
+    run = _compiled(step, most, stacked)
+    with Ahead(chunks(stream, order, counts, start, most, mesh), stream.ahead) as feed:
+        last: Any = state.step  # of the latest dispatch
+        clock = time.monotonic()
+
+        def window(state: TrainState, length: int) -> tuple[TrainState, Metrics]:
+            nonlocal last, clock
+            parts, waited = [], feed.waited
+            for done in range(0, length, most):
+                chunk = feed.next(is_idle=lambda: last.is_ready())  # noqa: B023  # it is asked at once
+                state, rows = run(state, chunk, count := min(most, length - done))
+                parts.append({name: row[:count] for name, row in rows.items()})
+                last = rows["loss"]
+            before, clock = clock, time.monotonic()
+            share = (feed.waited - waited) / max(clock - before, 1e-9)
+            joined = {name: jnp.concatenate([part[name] for part in parts]) for name in parts[0]}
+            return state, joined | {WAITING: jnp.full(length, share)}
+
+        yield from windows(window, state, steps=steps, every=every)
+
+
+def _windows(start: int, stop: int, every: int) -> Iterator[tuple[int, int]]:
+    """The windows from one step to another: each ends at a multiple of `every`, wherever the first begins.
+
+    >>> list(_windows(3, 12, 5))
+    [(3, 5), (5, 10), (10, 12)]
+    """
+    while start < stop:
+        end = min(start - start % every + every, stop)
+        yield start, end
+        start = end
 
 
 def windows(
@@ -71,15 +132,12 @@ def windows(
     Yields:
         The state after the window, and its metrics, an array [..., steps of the window] each.
     """
-    at = state.steps_taken
-    while at < steps:
-        window = min(every - at % every, steps - at)
-        state, rows = run(state, window)
-        at += window
-        yield state, rows if window == every else {name: row[..., :window] for name, row in rows.items()}
+    for begin, end in _windows(state.steps_taken, steps, every):
+        state, rows = run(state, length := end - begin)
+        yield state, rows if length == every else {name: row[..., :length] for name, row in rows.items()}
 
 
 @lru_cache(maxsize=32)
-def _compiled(step: Step, every: int, batch_size: int) -> Callable[..., Any]:
+def _compiled(step: Step, most: int, draw: Draw) -> Callable[..., Any]:
     """One program for a step, however often `fit` is called with it."""
-    return jit(scan(step, every, draw(batch_size)))
+    return jit(scan(step, most, draw))

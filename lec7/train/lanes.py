@@ -78,11 +78,18 @@ def device_per_core() -> None:
     To be called before JAX has made its devices, which it does for the first array; after that, and where XLA_FLAGS
     says how many there are, nothing happens. Accelerators are not touched.
     """
+    make_cpu_devices(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+
+
+def make_cpu_devices(count: int) -> None:
+    """Makes so many devices of a CPU, to rehearse on a laptop what several accelerators will do.
+
+    As for `device_per_core`, it has to be called before JAX has made its devices.
+    """
     if "xla_force_host_platform_device_count" in os.environ.get("XLA_FLAGS", ""):
         return
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     with contextlib.suppress(RuntimeError):
-        jax.config.update("jax_num_cpu_devices", cores)
+        jax.config.update("jax_num_cpu_devices", count)
 
 
 def length(lanes: PyTree) -> int:

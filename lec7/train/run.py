@@ -1,13 +1,14 @@
 """What runs a step: one at a time or many a dispatch. Each takes a function and gives one, so that they compose."""
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 
-from lec7 import data, random
+from lec7 import data, random, replicas
 from lec7.train.state import TrainState
 from lec7.train.step import Step
 from lec7.typing import Batch, Metrics
@@ -29,11 +30,13 @@ def stacked(batches: Batch, state: TrainState, i: jax.Array) -> Batch:
     return jax.tree.map(lambda array: array[i], batches)
 
 
+@cache
 def draw(batch_size: int) -> Draw:
     """Draws from a data source on the device: the batch is a pure function of the state's key and step."""
 
     def from_source(source: data.Source, state: TrainState, i: jax.Array) -> Batch:
-        return data.batch(source, random.stream(state.key, "order"), state.step, batch_size)
+        order = random.stream(state.key, "order")
+        return source[replicas.own_rows(data.batch_indices(order, state.step, len(source), batch_size))]
 
     return from_source
 

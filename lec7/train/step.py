@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from lec7 import optim, random, tree
+from lec7 import optim, random, replicas, tree
 from lec7.augment import Pipeline
 from lec7.errors import InputError, entry
 from lec7.losses import Loss
@@ -47,7 +47,8 @@ def make_step(
 ) -> Step:
     """The step that moves `model`'s parameters down the mean of `loss`, and `penalty`, as `optimizer` says.
 
-    Parameters that `optim.frozen()` holds stay as they are, bit for bit, and no gradients are computed for them.
+    Parameters that `optim.frozen()` holds stay as they are, bit for bit, and no gradients are computed for them. Run by
+    `train.pmap`, gradients, metrics and statistics are means over the replicas, each of which has keys of its own.
 
     Args:
         model: called in training mode, with the stream `"model"` of the state's key at its step.
@@ -66,7 +67,8 @@ def make_step(
         InputError: `augment` or `penalty` is no function of what it gets; in the step, the penalty has a name that the
             loss has, or one of them has one of the optimizer's.
 
-    Run it as `train.jit(step)`, or several at a time as `train.jit(train.scan(step, 50))`.
+    Run it as `train.jit(step)`, or several at a time as `train.jit(train.scan(step, 50))`; on many devices as
+    `train.jit(train.sharded(step, mesh))` or `train.pmap(step)`.
     """
     for name, given, such in (
         ("augment", augment, "a function of a key and a batch: augment.on_batch(augment.pipeline(...))"),
@@ -78,12 +80,13 @@ def make_step(
         raise InputError("augment is a pipeline of images; for batches it is augment.on_batch(augment.pipeline(...))")
 
     def step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
-        key = random.stream(state.key, "model", state.step)
+        key = replicas.own(random.stream(state.key, "model", state.step))
         frozen = optim.frozen_paths(state.opt_state)
         if augment is not None:
-            batch = augment(random.stream(state.key, "augment", state.step), batch)
+            batch = augment(replicas.own(random.stream(state.key, "augment", state.step)), batch)
 
         def objective(params):
+            params = replicas.shared(params)
             params = tree.map_named(lambda name, x: jax.lax.stop_gradient(x) if name in frozen else x, params)
             outputs, model_state = model.apply(Variables(params, state.model_state), inputs(batch), train=True, key=key)
             metrics = {name: jnp.mean(values) for name, values in loss(outputs, batch).items()}
@@ -92,6 +95,7 @@ def make_step(
             return metrics["loss"], (metrics, model_state)
 
         (value, (metrics, model_state)), grads = jax.value_and_grad(objective, has_aux=True)(state.params)
+        value, metrics, model_state = replicas.mean((value, metrics, model_state))
         params, opt_state = optim.apply_gradients(
             optimizer,
             grads,
@@ -99,7 +103,7 @@ def make_step(
             state.params,
             value=value,
             grad=grads,
-            value_fn=lambda params: objective(params)[0],
+            value_fn=lambda params: replicas.mean(objective(params)[0]),
         )
         new = TrainState(
             step=state.step + 1,

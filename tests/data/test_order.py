@@ -1,3 +1,5 @@
+import pickle
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -5,9 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lec7.data import batch_indices, permute
+from lec7.data import HostOrder, batch_indices, permute
 from lec7.data.order import _divmod_product
 from lec7.errors import InputError
+
+jitted = jax.jit(batch_indices, static_argnums=(2, 3))
 
 
 @pytest.mark.parametrize("length", [1, 2, 3, 7, 100, 1797, 60000])
@@ -61,3 +65,37 @@ def test_the_product_is_exact_beyond_32_bits(step, batch_size, length):
 def test_a_batch_that_the_data_set_cannot_fill_is_refused(key, size):
     with pytest.raises(InputError, match=f"batch_size is {size}, expected 1 to 10"):
         batch_indices(key, 0, 10, size)
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    st.integers(0, 2**31 - 1),
+    st.one_of(st.integers(1, 20), st.integers(1, 2**30), st.just(2**30)),
+    st.integers(1, 2000),
+    st.integers(0, 2**31 - 1),
+)
+def test_the_order_on_the_host_is_that_on_the_device(step, length, batch_size, seed):
+    key, batch_size = jax.random.key(seed), min(batch_size, length)
+    found = HostOrder(key, length, batch_size).indices(step)
+    np.testing.assert_array_equal(found, jitted(key, step, length, batch_size))
+    assert found.dtype == np.int32
+
+
+def test_the_order_on_the_host_goes_on_from_epoch_to_epoch(key):
+    order = pickle.loads(pickle.dumps(HostOrder(key, 10, 4)))
+    for step in (*range(15), 2**31 - 1):
+        np.testing.assert_array_equal(order.indices(step), batch_indices(key, step, 10, 4))
+    epochs = np.concatenate([order.indices(step) for step in range(15)]).reshape(-1, 10)
+    np.testing.assert_array_equal(np.sort(epochs), np.tile(np.arange(10), (6, 1)))
+
+
+def test_the_order_on_the_host_draws_large_batches_and_single_examples(key):
+    np.testing.assert_array_equal(HostOrder(key, 10**6, 10**5).indices(12), batch_indices(key, 12, 10**6, 10**5))
+    assert [HostOrder(key, 1, 1).indices(step).tolist() for step in (0, 7)] == [[0], [0]]
+
+
+def test_the_order_on_the_host_refuses_what_the_device_refuses(key):
+    with pytest.raises(InputError, match="batch_size is 11, expected 1 to 10"):
+        HostOrder(key, 10, 11)
+    with pytest.raises(InputError, match="expected a typed one"):
+        HostOrder(jax.random.PRNGKey(0), 10, 5)

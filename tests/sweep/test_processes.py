@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from lec7 import sweep
-from lec7.sweep.processes import everywhere, gathered, share
+from lec7.sweep.processes import everywhere, share
 from lec7.sweep.results import Row
 from lec7.sweep.store import read_rows
+from lec7.train.processes import gathered
 
 HERE = Path(__file__).parent
 SPACE = {"learning_rate": [0.2, 1e-4, 0.1, 1e-3], "seed": [0, 1]}
@@ -22,9 +23,9 @@ import jax
 jax.distributed.initialize(sys.argv[1], num_processes=2, process_id=int(sys.argv[2]))
 from pathlib import Path
 from lec7 import sweep
-from lec7.sweep.processes import agree
+from lec7.train.processes import on_first
 from test_processes import SPACE, swept
-folder = Path(agree(sys.argv[3] if jax.process_index() == 0 else ""))
+folder = Path(on_first(lambda: sys.argv[3]))
 results = swept(folder)
 assert jax.process_count() == 2 and len(jax.local_devices()) == 2
 print(json.dumps([[row.lane, row.status, row.step, row.metrics["test/loss"]] for row in results.rows]))
