@@ -46,8 +46,9 @@ def stream(source: Source, *, threads: int = 4, workers: int = 0, ahead: int = 2
 
     Which examples a step sees hangs on none of these numbers. Threads are enough where reading waits for a disk, or for
     a decoder that lets go of Python's lock, as Pillow's and NumPy's do; where Python itself has much to do for an
-    example, processes help. They are started anew, which takes a few seconds, get the source by pickle (cloudpickle's, so
-    that a script may define it), and import the script that started them, which needs an `if __name__ == "__main__":`.
+    example, processes help. They are started anew, which takes a few seconds; they get the source by pickle
+    (cloudpickle's, so that a script may define it), and import the script that started them, which needs an
+    `if __name__ == "__main__":`.
 
     Args:
         source: the examples, on the host: `data.tfds`, `data.images`, or any object that has a length, and
@@ -94,12 +95,13 @@ def batches(
         InputError: what the source raises; or a worker process was ended from outside.
 
     >>> import jax
+    >>> from lec7 import data
     >>> class Squares:
     ...     def __len__(self):
     ...         return 10
     ...     def __getitem__(self, indices):
     ...         return {"square": indices**2}
-    >>> order = HostOrder(jax.random.key(0), length=10, batch_size=5)
+    >>> order = data.HostOrder(jax.random.key(0), length=10, batch_size=5)
     >>> first, second = batches(stream(Squares()), order, start=0, stop=2)
     >>> sorted([*first["square"].tolist(), *second["square"].tolist()])
     [0, 1, 4, 9, 16, 25, 36, 49, 64, 81]

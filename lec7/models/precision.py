@@ -4,9 +4,11 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+from flax import nnx
 
 from lec7.errors import InputError, nearest
 from lec7.models.contract import Model, Variables
+from lec7.models.nnx import from_outline
 from lec7.typing import DTypeLike, PyTree
 
 
@@ -48,11 +50,12 @@ def precision(name: str) -> Precision:
 def in_precision(model: Model, policy: Precision) -> Model:
     """The model that computes as the policy says, with the same parameters; gradients come back in their dtype.
 
-    Layers that round by themselves (Flax's have `dtype`) and sums that are kept wide (those of batch norm) go on to.
-    Surgery needs the model as it was, so that this comes last.
+    Parameters and inputs are rounded, and layers of Flax NNX get it as their `dtype` where they have none, so that batch
+    norm, which sums in float32, gives its outputs back in it. In a Linen module give its norms a `dtype` yourself: they
+    answer in the dtype of their statistics.
 
     Args:
-        model: any model.
+        model: any model; surgery needs it as it was, so that this comes last.
         policy: such as `Precision(jnp.bfloat16)`.
 
     >>> import lec7
@@ -66,6 +69,9 @@ def in_precision(model: Model, policy: Precision) -> Model:
     True
     """
 
+    if model.outline is not None:
+        model = from_outline(_with_dtype(model.outline, policy.compute), model.init)
+
     def apply(variables, inputs, *, train, key=None):
         rounded = Variables(_cast(variables.params, policy.compute), variables.state)
         outputs, state = model.apply(rounded, _cast(inputs, policy.compute), train=train, key=key)
@@ -73,6 +79,15 @@ def in_precision(model: Model, policy: Precision) -> Model:
         return _cast(outputs, policy.output), kept
 
     return Model(model.init, apply)
+
+
+def _with_dtype(outline: nnx.Module, dtype: DTypeLike) -> nnx.Module:
+    """The outline of a module whose layers compute in a dtype, but for those that have one of their own."""
+    copy = nnx.clone(outline)
+    for _, module in nnx.iter_modules(copy):
+        if getattr(module, "dtype", dtype) is None:
+            module.dtype = dtype  # pyright: ignore[reportAttributeAccessIssue]
+    return copy
 
 
 def _cast(values: PyTree, dtype: DTypeLike) -> PyTree:
