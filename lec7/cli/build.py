@@ -26,6 +26,8 @@ def build(file, hp, many: Many, hardware: Hardware = NO_MATTER, say: Callable[[s
         hardware: what it is to be on.
         say: hears what is where.
     """
+    import jax
+
     from lec7 import ensemble, train
 
     if many.members < 1:
@@ -36,6 +38,10 @@ def build(file, hp, many: Many, hardware: Hardware = NO_MATTER, say: Callable[[s
         return equip(file.make(hp), hardware, say)
     if hardware.mesh is not None:
         raise InputError(f"--mesh {hardware.mesh} is for one model; members are dealt out over devices by themselves")
+    if jax.process_count() > 1:
+        raise InputError(
+            "--distributed is for one model; lec7 sweep --seed 0:8 --distributed gives each process runs of its own"
+        )
     if not isinstance(seed := getattr(hp, "seed", None), int):
         raise InputError(f"{file.path} has no hyperparameter seed, an int, which members differ in")
     last = seed + many.members - 1

@@ -8,7 +8,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import optax
-from jax.sharding import Mesh
+from jax.sharding import Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
 
 from lec7 import averaging, data, train
 from lec7.data.order import check_batch_size
@@ -29,7 +30,7 @@ from lec7.train import Rules, Step, TrainState, image
 from lec7.train.evaluate import Drawn, drawn
 from lec7.train.feed import example, like
 from lec7.train.placement import EVERYTHING, everywhere
-from lec7.train.sharded import check_rows, shards, split_rows
+from lec7.train.sharded import check_rows, has_ordered_loops, shards, split_rows
 from lec7.typing import Batch, Device, Key, Metrics
 
 
@@ -98,11 +99,19 @@ class Experiment:
 
     @property
     def seen(self) -> Callable[[Batch], Any]:
-        """What the model sees of a batch in testing: `inputs`, of rows that are dealt out over the mesh."""
-        if self.mesh is None:
-            return self.inputs
+        """What the model sees of a batch in testing: `inputs`, of rows that are dealt out over the mesh.
+
+        Rows of a set of examples that is smaller than a batch, and no multiple, are on each device.
+        """
         mesh = self.mesh
-        return lambda batch: self.inputs(split_rows(batch, mesh))
+        if mesh is None or not has_ordered_loops(mesh):
+            return self.inputs
+
+        def seen(batch: Batch) -> Any:
+            rows = len(jax.tree.leaves(batch)[0])
+            return self.inputs(batch if rows % shards(mesh) else split_rows(batch, mesh))
+
+        return seen
 
     @property
     def rows_in_testing(self) -> int:
@@ -125,7 +134,7 @@ class Experiment:
 
     def make_refresh(self) -> Callable[[Variables, data.Source | Drawn, Key], Variables]:
         """What gives averaged parameters batch statistics of their own."""
-        return train.make_refresh(self.model, self.seen, self.batch_size)
+        return train.make_refresh(self.model, self.seen, self.batch_size, mesh=self.mesh)
 
     def for_statistics(self, state: TrainState) -> data.ArraySource | Drawn | None:
         """What averages get their batch statistics from: the training examples on the device, or some of them.
@@ -169,12 +178,19 @@ class Experiment:
             self._step, state, self.train, steps=self.steps, batch_size=self.batch_size, every=self.log_every
         )
 
+    def for_testing(self, state: TrainState) -> TrainState:
+        """The state where an evaluation wants it: as it is, or whole on each device of a mesh that can't share one."""
+        if self.mesh is None or has_ordered_loops(self.mesh):
+            return state
+        return jax.jit(lambda x: x, out_shardings=NamedSharding(self.mesh, P()))(state)
+
     def variables(self, state: TrainState) -> dict[str, Variables]:
         """All that a state has to evaluate with: the averages by name, `"raw"`, and `"snapshots"`.
 
         The averages and the snapshots have batch statistics of their own. An average that has not begun is left out.
         Snapshots have a leading axis, of those that are taken, and are left out while there are none.
         """
+        state = self.for_testing(state)
         return only_begun(self.candidates(state, self.for_statistics(state)), state)
 
     @cached_property

@@ -134,6 +134,7 @@ def make_evaluation(experiment: Experiment) -> Evaluate:
     part = jax.jit(lambda state, found, test: judged(experiment, state, found, test))
 
     def evaluation(state: TrainState) -> dict[str, float]:
+        state = experiment.for_testing(state)
         train, test, mesh = experiment.for_statistics(state), experiment.test, experiment.mesh
         if isinstance(train, data.ArraySource) and isinstance(test, data.ArraySource):
             found = jax.device_get(at_once(state, train, everywhere(test, mesh)))

@@ -16,8 +16,6 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import filelock
-
 from lec7.errors import InputError
 from lec7.experiment.file import ExperimentFile
 from lec7.train.processes import on_first
@@ -77,20 +75,24 @@ class RunFolder:
         Raises:
             InputError: another run has it.
         """
+        import filelock  # whoever trains by `Experiment.fit` can do without
+
         lock = filelock.FileLock(self.path / ".lock", blocking=False)
-        on_first(lambda: self._lock(lock))
+
+        def acquire() -> None:
+            try:
+                lock.acquire()
+            except filelock.Timeout:
+                raise InputError(
+                    f"{self.path} is what another process is training just now; wait for it to end, or give another "
+                    "--name"
+                ) from None
+
+        on_first(acquire)
         try:
             yield
         finally:
             lock.release()
-
-    def _lock(self, lock: filelock.BaseFileLock) -> None:
-        try:
-            lock.acquire()
-        except filelock.Timeout:
-            raise InputError(
-                f"{self.path} is what another process is training just now; wait for it to end, or give another --name"
-            ) from None
 
     def write(self, name: str, content: Mapping[str, Any]) -> None:
         """Writes a JSON file whole or not at all."""

@@ -3,8 +3,6 @@
 import json
 from typing import Any
 
-from tensorboardX import SummaryWriter
-
 from lec7.experiment.folder import RunFolder, plain
 
 
@@ -17,9 +15,13 @@ class Log:
     """
 
     def __init__(self, folder: RunFolder, since: int = 0):
+        from tensorboardX import SummaryWriter  # whoever trains by `Experiment.fit` can do without
+
         kept = [row for row in folder.metrics() if row["step"] <= since] if since else []
-        with folder.metrics_path.open("w") as file:
-            file.writelines(_line(row) for row in kept)
+        # All at once: a kill in the midst of it would lose rows that no other run writes again.
+        fresh = folder.metrics_path.with_suffix(".tmp")
+        fresh.write_text("".join(map(_line, kept)))
+        fresh.replace(folder.metrics_path)
         self._file = folder.metrics_path.open("a")
         self._events = SummaryWriter(str(folder.events_path), purge_step=since + 1)
 

@@ -17,7 +17,7 @@ from lec7.experiment.signals import StopRequest, stop_request
 from lec7.experiment.window import evaluation_failure, failure, is_due, limit_of, means
 from lec7.train.checkpoints import Checkpoints
 from lec7.train.fit import WAITING
-from lec7.train.processes import Greatest, is_first, on_first
+from lec7.train.processes import is_first, on_first
 from lec7.typing import Metrics
 
 
@@ -149,8 +149,8 @@ def _run(experiment: Trainable, folder: RunFolder, observer: Observer, resume: b
         observer.begin(begun, experiment.steps)
         if never := not_begun(state, more=experiment.steps - begun):
             observer.say(f"averages that will not begin before the end, step {experiment.steps}: {', '.join(never)}")
-        with Log(folder, since=begun) if is_first() else NoLog() as log, stop_request() as request:
-            stop = _Stop(request)
+        writes, shared = Log(folder, since=begun) if is_first() else NoLog(), jax.process_count() > 1
+        with writes as log, stop_request(shared) as stop:
             if anew and begun != averages_from:
                 log.write({"step": begun, NEW_AVERAGES: 1})
             try:
@@ -172,21 +172,8 @@ def _run(experiment: Trainable, folder: RunFolder, observer: Observer, resume: b
     return outcome
 
 
-class _Stop:
-    """A request to stop, of which all processes hear after the same window; `signal` is the one that asked."""
-
-    def __init__(self, request: StopRequest):
-        self.signal: int | None = None
-        self._request, self._greatest = request, Greatest()
-
-    def is_asked(self) -> bool:
-        """Whether to stop after this window; each process has to ask."""
-        self.signal = self._greatest.ask(self._request.signal or 0) or None
-        return self.signal is not None
-
-
 def _train(
-    experiment: Trainable, state: train.TrainState, checkpoints: Checkpoints, stop: _Stop, observer: Observer
+    experiment: Trainable, state: train.TrainState, checkpoints: Checkpoints, stop: StopRequest, observer: Observer
 ) -> Iterator[dict[str, Any]]:
     """The rows of the log, in order; checkpoints are begun on the way, each after its rows."""
     evaluation = experiment.make_evaluation()

@@ -8,6 +8,7 @@ import jax
 
 from lec7 import data
 from lec7.experiment.definition import Experiment
+from lec7.train.processes import gathered
 
 Where = Literal["auto", "device", "host"]
 """Where examples live: `auto` is on the device if they fit, unless `data.stream` says otherwise."""
@@ -33,7 +34,8 @@ def settle(experiment: Experiment, where: Where = "auto") -> Settled:
     Raises:
         InputError: what the sources raise when they are read.
     """
-    told, free = [], free_bytes()
+    # All processes have to come to the same end.
+    told, free = [], min(gathered(free_bytes()))
     sources = {"train": experiment.train, "test": experiment.test}
     for name, source in sources.items():
         if isinstance(source, data.ArraySource):

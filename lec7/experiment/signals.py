@@ -15,12 +15,44 @@ class StopRequest:
     def __bool__(self) -> bool:
         return self.signal is not None
 
+    def is_asked(self) -> bool:
+        """Whether to stop now."""
+        return bool(self)
+
+
+class SharedStopRequest(StopRequest):
+    """A request to one of several processes, of which all hear at the same asking.
+
+    JAX has a protocol for it, which begins with SIGTERM, and in which no process waits for another.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._askings = 0
+
+    def is_asked(self) -> bool:
+        """Whether to stop now; each process has to ask, as many times."""
+        from jax.experimental import multihost_utils
+
+        if self.signal == signal.SIGINT:
+            self.signal = None
+            signal.raise_signal(signal.SIGTERM)
+        self._askings += 1
+        if multihost_utils.reached_preemption_sync_point(self._askings):
+            self.signal = signal.SIGTERM
+        return bool(self)
+
 
 @contextlib.contextmanager
-def stop_request() -> Iterator[StopRequest]:
-    """Catches the first SIGINT or SIGTERM; the second one acts as it would have without this."""
-    request = StopRequest()
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+def stop_request(shared: bool = False) -> Iterator[StopRequest]:
+    """Catches the first SIGINT or SIGTERM; the second one acts as it would have without this.
+
+    Args:
+        shared: whether several processes are to stop together. Then SIGTERM is JAX's to catch.
+    """
+    request = SharedStopRequest() if shared else StopRequest()
+    caught = (signal.SIGINT,) if shared else (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.getsignal(number) for number in caught}
 
     def restore() -> None:
         for number, handler in before.items():

@@ -50,9 +50,9 @@ def precision(name: str) -> Precision:
 def in_precision(model: Model, policy: Precision) -> Model:
     """The model that computes as the policy says, with the same parameters; gradients come back in their dtype.
 
-    Parameters and inputs are rounded, and layers of Flax NNX get it as their `dtype` where they have none, so that batch
-    norm, which sums in float32, gives its outputs back in it. In a Linen module give its norms a `dtype` yourself: they
-    answer in the dtype of their statistics.
+    Parameters and inputs are rounded, and layers of Flax NNX get it as their `dtype` where they have none, so that
+    batch norm, which sums in float32, gives its outputs back in it. In a Linen module give its norms a `dtype`
+    yourself: they answer in the dtype of their statistics.
 
     Args:
         model: any model; surgery needs it as it was, so that this comes last.
@@ -68,7 +68,6 @@ def in_precision(model: Model, policy: Precision) -> Model:
     >>> bool((outputs == outputs.astype(jnp.bfloat16)).all())
     True
     """
-
     if model.outline is not None:
         model = from_outline(_with_dtype(model.outline, policy.compute), model.init)
 

@@ -40,7 +40,7 @@ class Checkpoints:
     A context manager; leaving it waits until everything is written.
 
     Args:
-        folder: where they lie, one folder a step; made when the first one is saved.
+        folder: where they lie, one folder a step; made where it is missing.
         latest: how many of the latest to keep.
     """
 
@@ -49,10 +49,20 @@ class Checkpoints:
             return metrics["score"]
 
         kept = keep.AnyPreservationPolicy([keep.LatestN(latest), keep.BestN(get_metric_fn=score, n=1)])
+        # Unless it is told the processes by number, Orbax's threads let the devices wait for each other, and the step
+        # that is under way on these may come first on one process and second on another.
+        together = ocp.options.MultiprocessingOptions(active_processes=set(range(jax.process_count())))
         self.folder = folder.resolve()
+        self.folder.mkdir(parents=True, exist_ok=True)
         self._manager = ocp.CheckpointManager(
             self.folder,
-            options=ocp.CheckpointManagerOptions(best_fn=score, preservation_policy=kept, cleanup_tmp_directories=True),
+            options=ocp.CheckpointManagerOptions(
+                best_fn=score,
+                preservation_policy=kept,
+                cleanup_tmp_directories=True,
+                multiprocessing_options=together,
+                create=False,
+            ),
         )
 
     def __enter__(self) -> "Checkpoints":

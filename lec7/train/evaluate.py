@@ -15,7 +15,7 @@ from lec7.models import How, Model, Variables, has_statistics, together
 from lec7.models.statistics import refreshed
 from lec7.train.feed import CHUNK_BYTES, as_stream, like, nbytes, own_rows, put_rows
 from lec7.train.lanes import lanes
-from lec7.train.placement import everywhere
+from lec7.train.placement import everywhere, whole
 from lec7.train.sharded import shards
 from lec7.train.step import image
 from lec7.typing import Batch, Device, Key, Metrics, PyTree, wide
@@ -104,7 +104,11 @@ def together_and_each(loss: Loss, how: How = "probabilities") -> Callable[..., t
 
 
 def make_refresh(
-    model: Model, inputs: Callable[[Batch], Any] = image, batch_size: int = 128, batches: int = BATCHES
+    model: Model,
+    inputs: Callable[[Batch], Any] = image,
+    batch_size: int = 128,
+    batches: int = BATCHES,
+    mesh: Mesh | None = None,
 ) -> Callable[[Variables, Any, Key], Variables]:
     """The function that gives averaged parameters batch statistics of their own: `models.refresh_statistics`.
 
@@ -113,6 +117,7 @@ def make_refresh(
         inputs: what the model sees of a batch.
         batch_size: examples of a batch, that of training.
         batches: how many, at most; there is no more than one pass over the source.
+        mesh: that of the state, if it is on one, see `draw`.
 
     Returns:
         A pure function `refresh(variables, source, key) -> variables`, one dispatch when jitted, of a source on the
@@ -130,7 +135,7 @@ def make_refresh(
             size, count = _batches_of(len(source), batch_size, batches)
 
             def draw(i):
-                return data.batch(source, stream, i, size)
+                return source[whole(data.batch_indices(stream, i, len(source), size), mesh)]
 
         def batch(i):
             return inputs(draw(i))
@@ -196,11 +201,11 @@ def _parts(source: data.Source, mesh: Mesh | None) -> Iterator[data.ArraySource]
     """The examples of a source on the host, in order, as some on the device at a time; devices have equal shares."""
     unit = 1 if mesh is None else shards(mesh)
     size = -(-CHUNK_BYTES // nbytes(like(source, unit))) * unit
-    whole, rows = len(source) // size, own_rows(size, mesh)
-    for batch in data.batches(as_stream(source), data.InOrder(size), 0, whole, rows):
+    parts, rows = len(source) // size, own_rows(size, mesh)
+    for batch in data.batches(as_stream(source), data.InOrder(size), 0, parts, rows):
         yield data.ArraySource(put_rows(batch, rows, size, mesh, axis=0))
-    if whole * size < len(source):
-        yield everywhere(data.ArraySource(source[np.arange(whole * size, len(source))]), mesh)
+    if parts * size < len(source):
+        yield everywhere(data.ArraySource(source[np.arange(parts * size, len(source))]), mesh)
 
 
 def _means(rows: Callable[[Batch], PyTree], source: data.Source, batch_size: int) -> PyTree:

@@ -70,7 +70,7 @@ def fit(
     if mesh is not None:
         check_rows(batch_size, mesh)
     if isinstance(source, data.ArraySource):
-        resident, run = everywhere(source, mesh), _compiled(step, every, draw(batch_size))
+        resident, run = everywhere(source, mesh), _compiled(step, every, draw(batch_size, mesh))
         yield from windows(lambda state, count: run(state, resident, count), state, steps=steps, every=every)
     else:
         yield from _fit_stream(step, state, as_stream(source), mesh, steps, batch_size, every)

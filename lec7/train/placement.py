@@ -6,6 +6,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
@@ -184,6 +185,11 @@ def place(state: TrainState, mesh: Mesh, rules: Rules = EVERYTHING) -> TrainStat
 def everywhere(arrays: PyTree, mesh: Mesh | None) -> PyTree:
     """Arrays that each process has whole, on each device of a mesh; as they are where there is none."""
     return arrays if mesh is None else put(arrays, jax.tree.map(lambda _: NamedSharding(mesh, P()), arrays))
+
+
+def whole(arrays: PyTree, mesh: Mesh | None) -> PyTree:
+    """Within a trace: arrays that are to be whole on each device, whatever becomes of them."""
+    return arrays if mesh is None else lax.with_sharding_constraint(arrays, NamedSharding(mesh, P()))
 
 
 def put(arrays: PyTree, wanted: PyTree) -> PyTree:

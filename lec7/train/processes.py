@@ -5,10 +5,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh, NamedSharding
-from jax.sharding import PartitionSpec as P
 
 from lec7.errors import InputError
 
@@ -58,29 +55,3 @@ def on_first(function: Callable[[], Answer]) -> Answer:
     if "refused" in answer:
         raise InputError(answer["refused"])
     return answer["value"]
-
-
-class Greatest:
-    """The greatest of the numbers that the processes have, which all hear of at the same asking.
-
-    In several processes that is at the asking after: nobody waits for what the devices are still computing.
-
-    >>> Greatest().ask(15)
-    15
-    """
-
-    def __init__(self) -> None:
-        self._before: jax.Array | None = None
-        if jax.process_count() > 1:
-            mesh = Mesh(np.array(jax.devices()), ("device",))
-            self._split, whole = NamedSharding(mesh, P("device")), NamedSharding(mesh, P())
-            self._greatest = jax.jit(jnp.max, out_shardings=whole)
-
-    def ask(self, mine: int) -> int:
-        """The greatest number; each process has to ask, as many times."""
-        if jax.process_count() == 1:
-            return mine
-        numbers = np.full(jax.local_device_count(), mine, np.int32)
-        asked = self._greatest(jax.make_array_from_process_local_data(self._split, numbers))
-        before, self._before = self._before, asked
-        return 0 if before is None else int(before)

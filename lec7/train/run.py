@@ -7,8 +7,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jax.sharding import Mesh
 
 from lec7 import data, random, replicas
+from lec7.train.placement import whole
 from lec7.train.state import TrainState
 from lec7.train.step import Step
 from lec7.typing import Batch, Metrics
@@ -31,12 +33,19 @@ def stacked(batches: Batch, state: TrainState, i: jax.Array) -> Batch:
 
 
 @cache
-def draw(batch_size: int) -> Draw:
-    """Draws from a data source on the device: the batch is a pure function of the state's key and step."""
+def draw(batch_size: int, mesh: Mesh | None = None) -> Draw:
+    """Draws from a data source on the device: the batch is a pure function of the state's key and step.
+
+    Args:
+        batch_size: number of examples.
+        mesh: that of the step, if it is `sharded`. Each device then finds all of a batch's places, and takes its rows;
+            else they would ask each other, again and again, whether all places are found.
+    """
 
     def from_source(source: data.Source, state: TrainState, i: jax.Array) -> Batch:
         order = random.stream(state.key, "order")
-        return source[replicas.own_rows(data.batch_indices(order, state.step, len(source), batch_size))]
+        places = whole(data.batch_indices(order, state.step, len(source), batch_size), mesh)
+        return source[replicas.own_rows(places)]
 
     return from_source
 

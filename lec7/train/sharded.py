@@ -146,6 +146,15 @@ def shards(mesh: Mesh) -> int:
     return prod(mesh.shape[axis] for axis in ROWS)
 
 
+def has_ordered_loops(mesh: Mesh) -> bool:
+    """Whether loops of one program that are independent may each have sums over the mesh.
+
+    On CPUs of several processes they may not: XLA runs such loops at the same time, and what one process sends for the
+    one, another takes for the other. A training step has all of its sums in one loop, and an evaluation has not.
+    """
+    return jax.process_count() == 1 or mesh.devices.flat[0].platform != "cpu"
+
+
 def check_rows(batch_size: int, mesh: Mesh) -> None:
     """Refuses a batch that can't be dealt out in equal parts."""
     if batch_size % shards(mesh):

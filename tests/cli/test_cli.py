@@ -45,7 +45,7 @@ def test_help_lists_the_commands_and_imports_no_jax(tmp_path):
 
 def test_the_folder_of_a_run(finished):
     folder = finished / "runs" / "a"
-    names = {path.name for path in folder.iterdir()}
+    names = {path.name for path in folder.iterdir()} - {".lock"}
     assert names == {"config.json", "metrics.jsonl", "result.json", "checkpoints", "curves.png", "events"}
     config = json.loads((folder / "config.json").read_text())
     assert config["hyperparameters"]["width"] == 8
