@@ -1,36 +1,13 @@
 """Real processes, killed and resumed: the end is the undisturbed run's, bit for bit."""
 
 import json
-import os
 import signal
-import subprocess
-import sys
 import time
-from pathlib import Path
 
-import jax
-import numpy as np
 import pytest
+import soak
 
-from lec7 import experiment
-from lec7.train.checkpoints import Checkpoints
-
-FILE = Path(__file__).parents[2] / "experiments" / "digits.py"
-WORDS = ("--steps", "1500", "--width", "64")
-CHECKPOINT_EVERY = 250
-
-
-def start(*words, cwd):
-    environment = {k: v for k, v in os.environ.items() if k != "XLA_FLAGS"}
-    return subprocess.Popen(
-        [sys.executable, "-m", "lec7", "run", *map(str, words)],
-        cwd=cwd, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-    )  # fmt: skip
-
-
-def finish(process):
-    output = process.communicate(timeout=240)[0]
-    return process.returncode, output
+from lec7.experiment import RunFolder, log
 
 
 def when(condition, process):
@@ -42,34 +19,10 @@ def when(condition, process):
     return False
 
 
-def end_state(folder):
-    """The last checkpoint's arrays, and the log without its clock."""
-    run = experiment.RunFolder(folder)
-    file = experiment.load(FILE)
-    built = experiment.instantiate(file, file.restore(run.config["hyperparameters"]))
-    with Checkpoints(run.checkpoints_path) as checkpoints:
-        state = checkpoints.restore(jax.eval_shape(built.init), built.steps).state
-    clock = ("seconds", "examples_per_second")
-    rows = [{k: v for k, v in row.items() if k not in clock} for row in run.metrics()]
-    return state, rows, run.result["metrics"]
-
-
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("undisturbed")
-    code, output = finish(start(FILE, *WORDS, "--name", "a", cwd=folder))
-    assert code == 0, output
-    return end_state(folder / "runs/a")
-
-
-def assert_same_end(folder, undisturbed):
-    state, rows, metrics = end_state(folder)
-    assert rows == undisturbed[1]
-    assert metrics == undisturbed[2]
-    for a, b in zip(jax.tree.leaves(state), jax.tree.leaves(undisturbed[0]), strict=True):
-        if jax.numpy.issubdtype(a.dtype, jax.dtypes.prng_key):
-            a, b = jax.random.key_data(a), jax.random.key_data(b)
-        np.testing.assert_array_equal(a, b)
+    """How a run ends that nobody kills."""
+    return soak.undisturbed(tmp_path_factory.mktemp("undisturbed") / "a")[0]
 
 
 def logged(folder, step):
@@ -84,49 +37,74 @@ def writing(folder, step):
 
 
 MOMENTS = {
-    "before the first checkpoint": lambda folder: logged(folder, 100),
-    "between checkpoints": lambda folder: logged(folder, 850),
-    "while a checkpoint is being written": lambda folder: writing(folder, 750),
-    "near the end": lambda folder: logged(folder, 1450),
+    "before the first checkpoint": (logged, 100),
+    "while a checkpoint is being written": (writing, 1500),
+    "between checkpoints": (logged, 1850),
+    "near the end": (logged, 2950),
 }
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("moment", MOMENTS)
-def test_sigkill_and_resume_end_bit_for_bit_as_undisturbed(tmp_path, undisturbed, moment):
-    folder = tmp_path / "runs/a"
-    process = start(FILE, *WORDS, "--name", "a", cwd=tmp_path)
-    assert when(MOMENTS[moment](folder), process), finish(process)[1]
-    process.kill()
-    process.wait()
-    if "being written" in moment:
-        assert writing(folder, 750)()
-    code, output = finish(start("--resume", folder, cwd=tmp_path))
+def test_sigkill_and_resume_end_bit_for_bit_as_undisturbed(tmp_path, undisturbed):
+    """One run, killed at each of these moments."""
+    folder = tmp_path / "a"
+    for moment, (seen, step) in MOMENTS.items():
+        process = soak.go_on(folder)
+        assert when(seen(folder, step), process), (moment, soak.finish(process)[1])
+        process.kill()
+        process.wait()
+        if seen is writing:
+            assert writing(folder, step)(), moment
+    code, output = soak.finish(soak.go_on(folder))
     assert code == 0, output
-    assert_same_end(folder, undisturbed)
+    assert soak.differences(soak.end_of(folder), undisturbed) == []
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-def test_a_signal_saves_says_how_to_go_on_and_has_a_code_of_its_own(tmp_path, undisturbed, number, code):
-    folder = tmp_path / "runs/a"
-    process = start(FILE, *WORDS, "--name", "a", cwd=tmp_path)
-    assert when(logged(folder, 300), process), finish(process)[1]
-    process.send_signal(number)
-    got, output = finish(process)
-    assert got == code, output
-    step = json.loads((folder / "result.json").read_text())["step"]
-    assert f"stopped at step {step}, saved; go on with: lec7 run --resume runs/a" in output
-    assert (folder / "checkpoints" / str(step)).is_dir()
-    code, output = finish(start("--resume", folder, cwd=tmp_path))
+def test_sigkill_at_random_moments_ends_bit_for_bit_as_undisturbed(tmp_path, undisturbed):
+    """A little of what scripts/soak.py does; ten seconds are about the time of a run that is compiled."""
+    runs = list(soak.soak(tmp_path, undisturbed, seconds=10, kills=4))
+    assert sum(len(run.kills) for run in runs) == 4
+    assert [run.differences for run in runs] == [[]] * len(runs)
+
+
+@pytest.mark.slow
+def test_a_signal_saves_says_how_to_go_on_and_has_a_code_of_its_own(tmp_path, undisturbed):
+    folder, begun = tmp_path / "a", 0
+    for number, code, seen in ((signal.SIGTERM, 143, 300), (signal.SIGINT, 130, 1700)):
+        process = soak.go_on(folder)
+        assert when(logged(folder, seen), process), soak.finish(process)[1]
+        process.send_signal(number)
+        got, output = soak.finish(process)
+        assert got == code, output
+        assert f"training from step {begun} " in output
+        begun = json.loads((folder / "result.json").read_text())["step"]
+        assert f"stopped at step {begun}, saved; go on with: lec7 run --resume {folder}" in output
+        assert (folder / "checkpoints" / str(begun)).is_dir()
+    code, output = soak.finish(soak.go_on(folder))
     assert code == 0, output
-    assert f"training from step {step}" in output
-    assert_same_end(folder, undisturbed)
+    assert f"training from step {begun} " in output
+    assert soak.differences(soak.end_of(folder), undisturbed) == []
 
 
 @pytest.mark.slow
 def test_a_diverging_run_has_a_code_of_its_own(tmp_path):
-    code, output = finish(start(FILE, *WORDS, "--learning-rate", "1e38", cwd=tmp_path))
+    code, output = soak.finish(
+        soak.start(soak.EXPERIMENT, *soak.STEPS, "--learning-rate", "1e38", "--workdir", tmp_path)
+    )
     assert code == 3, output
     assert "the loss became" in output
     assert "learning_rate" in output
+
+
+def test_a_kill_while_the_log_is_cut_to_the_checkpoint_costs_no_row(tmp_path, monkeypatch):
+    folder = RunFolder(tmp_path)
+    folder.metrics_path.write_text('{"step": 50}\n{"step": 100}\n{"step": 150}\n')
+
+    def killed(row):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(log, "_line", killed)
+    with pytest.raises(KeyboardInterrupt):
+        log.Log(folder, since=100)
+    assert [row["step"] for row in folder.metrics()] == [50, 100, 150]
