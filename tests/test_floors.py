@@ -19,7 +19,17 @@ class Missing:
 sys.meta_path.insert(0, Missing())
 sys.path.insert(0, {root!r})
 """
-ABSENT = {"orbax", "grain", "array_record", "tensorflow_datasets", "tensorboardX", "sklearn", "matplotlib", "tyro", "mlxtend"}
+ABSENT = {
+    "orbax",
+    "grain",
+    "array_record",
+    "tensorflow_datasets",
+    "tensorboardX",
+    "sklearn",
+    "matplotlib",
+    "tyro",
+    "mlxtend",
+}
 FLOORS = """
 import jax, jax.numpy as jnp, numpy as np, optax
 from lec7 import averaging, data, errors, losses, models, optim, random, regularize, schedules, train, tree, typing
