@@ -71,7 +71,10 @@ def _parts() -> Iterator[tuple[str, str]]:
     yield "fashion_mnist() data", "ready" if FASHION_MNIST.is_dir() else f"missing: {remedy}"
     kept = Path(os.environ.get("JAX_COMPILATION_CACHE_DIR", ""))
     megabytes = sum(path.stat().st_size for path in kept.glob("*") if path.is_file()) / 1e6 if kept.is_dir() else 0
-    yield "compiled programs", f"{megabytes:,.0f} MB in {kept}" if kept.name else "not kept: JAX_ENABLE_COMPILATION_CACHE"
+    yield (
+        "compiled programs",
+        f"{megabytes:,.0f} MB in {kept}" if kept.name else "not kept: JAX_ENABLE_COMPILATION_CACHE",
+    )
     if HUGE_PAGES.is_file() and "[madvise]" in HUGE_PAGES.read_text():
         asked = "glibc.malloc.hugetlb=1" in os.environ.get("GLIBC_TUNABLES", "")
         yield "huge pages", "asked for" if asked else "export GLIBC_TUNABLES=glibc.malloc.hugetlb=1: CNNs train faster"

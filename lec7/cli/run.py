@@ -119,7 +119,7 @@ def begin(file, options: Options, hp, stem: str, more: Mapping[str, Any] | None 
 
 
 def _resume(usage: Usage, asked_anew: Mapping[str, Any]) -> int:
-    from lec7 import experiment
+    from lec7 import experiment, report
 
     assert usage.resume is not None
     path, averages = usage.resume, not usage.new_averages
@@ -127,6 +127,8 @@ def _resume(usage: Usage, asked_anew: Mapping[str, Any]) -> int:
     refuse_sweep(folder.config, path)
     result = folder.result
     if result and result["status"] == "finished":
+        if not (path / "curves.png").exists():  # it was killed ahead of its picture
+            report.curves(folder)
         none = "" if averages else "; no new averages were begun"
         print(f"{path} is finished, at step {result['step']}{none}; lec7 eval {path} evaluates it")
         return 0

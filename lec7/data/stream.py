@@ -113,7 +113,13 @@ def batches(
 
 
 def _read(stream: Stream, wanted: "_Batches") -> Generator[dict[str, np.ndarray]]:
-    import grain
+    try:
+        import grain
+    except ImportError:
+        raise InputError(
+            f"batches of {short(stream.source)} are read by Grain, which is not installed: pip install grain; or put "
+            "all examples on the device, by data.load"
+        ) from None
 
     # As many batches wait as are being read, so that a thread that is done goes on.
     options = grain.ReadOptions(num_threads=stream.threads, prefetch_buffer_size=2 * stream.threads)

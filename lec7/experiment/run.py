@@ -140,12 +140,13 @@ def _run(experiment: Trainable, folder: RunFolder, observer: Observer, resume: b
     start = time.monotonic()
     # The first process reads the log before it writes to it, and tells the others.
     on_first(lambda: (folder.path / "result.json").unlink(missing_ok=True))
-    averages_from, latest = on_first(lambda: (_averages_from(folder), _latest_evaluation(folder)))
+    averages_from = on_first(lambda: _averages_from(folder))
     with Checkpoints(folder.checkpoints_path) as checkpoints:
         state, anew = experiment.init(), False
         if resume:
             state, anew = _restore(experiment, checkpoints, state, observer, averages, averages_from)
         begun = state.steps_taken
+        latest = on_first(lambda: _latest_evaluation(folder, begun))
         observer.begin(begun, experiment.steps)
         if never := not_begun(state, more=experiment.steps - begun):
             observer.say(f"averages that will not begin before the end, step {experiment.steps}: {', '.join(never)}")
@@ -267,6 +268,7 @@ def _averages_from(folder: RunFolder) -> int:
     return max((row["step"] for row in folder.metrics() if NEW_AVERAGES in row), default=-1)
 
 
-def _latest_evaluation(folder: RunFolder) -> dict[str, float]:
-    rows = [row for row in folder.metrics() if "test/loss" in row]
+def _latest_evaluation(folder: RunFolder, step: int) -> dict[str, float]:
+    """The figures of the latest evaluation up to a step; later rows are of a run that was killed, and are taken out."""
+    rows = [row for row in folder.metrics() if "test/loss" in row and row["step"] <= step]
     return {name: value for name, value in rows[-1].items() if name != "step"} if rows else {}

@@ -286,3 +286,9 @@ def test_a_changed_experiment_is_not_resumed(here, tmp_path):
     done = here("run", "--resume", "runs/a", cwd=tmp_path)
     assert done.returncode == 2
     assert "has changed since" in done.stderr
+
+
+def test_a_finished_run_that_has_no_picture_gets_one(finished, here):
+    (finished / "runs/a/curves.png").unlink()
+    assert "is finished" in here("run", "--resume", "runs/a", cwd=finished).stdout
+    assert (finished / "runs/a/curves.png").stat().st_size > 10_000

@@ -168,3 +168,15 @@ def test_the_learning_rate_is_logged(built, folder):
 def test_an_outcome_is_json(built, folder):
     folder.write("result.json", dataclasses.asdict(Outcome("finished", 1, {"test/loss": float("nan")}, 1.0)))
     assert folder.result["metrics"]["test/loss"] == "nan"
+
+
+def test_a_result_has_no_figures_of_steps_that_were_lost(built, folder):
+    experiment.run(built, folder, Watcher(kill_at=10))
+    step = folder.result["step"]
+    with folder.metrics_path.open("a") as log:  # as of a run that was killed ahead of its checkpoint
+        log.write(json.dumps({"step": step + 5, "test/loss": 123.0}) + "\n")
+    outcome = experiment.run(
+        dataclasses.replace(built, evaluate_every=50), folder, Watcher(kill_at=step + 5), resume=True
+    )
+    assert outcome.status == "interrupted"
+    assert outcome.metrics["test/loss"] != 123.0
