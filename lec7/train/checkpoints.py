@@ -34,6 +34,13 @@ class Restored:
     damaged: dict[int, str]
 
 
+class _Manager(ocp.CheckpointManager):
+    """Orbax's, which leaves it to the run when processes stop: of two who ask by different counts, neither hears."""
+
+    def reached_preemption(self, step: int) -> bool:
+        return False
+
+
 class Checkpoints:
     """The checkpoints of one run: the latest ones and the one with the best score are kept.
 
@@ -54,7 +61,7 @@ class Checkpoints:
         together = ocp.options.MultiprocessingOptions(active_processes=set(range(jax.process_count())))
         self.folder = folder.resolve()
         self.folder.mkdir(parents=True, exist_ok=True)
-        self._manager = ocp.CheckpointManager(
+        self._manager = _Manager(
             self.folder,
             options=ocp.CheckpointManagerOptions(
                 best_fn=score,

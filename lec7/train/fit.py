@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from functools import lru_cache
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh
 
@@ -81,7 +82,8 @@ def _fit_stream(
 ) -> Iterator[tuple[TrainState, Metrics]]:
     """The same of examples on the host: a window is a dispatch, or several where its batches weigh too much."""
     start = state.steps_taken
-    most = min(every, max(1, CHUNK_BYTES // nbytes(like(stream, batch_size))))
+    share = nbytes(like(stream, batch_size)) // jax.process_count()
+    most = min(every, max(1, CHUNK_BYTES // share))
     lengths = [stop - begin for begin, stop in _windows(start, steps, every)]
     counts = [min(most, length - done) for length in lengths for done in range(0, length, most)]
     order = data.HostOrder(random.stream(state.key, "order"), len(stream), batch_size)

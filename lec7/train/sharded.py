@@ -56,7 +56,10 @@ def make_mesh(sizes: str | Mapping[str, int], devices: Sequence[Device] | None =
         raise InputError(f"a mesh of {told.replace('=0', '=-1')} does not fit {len(there)} devices")
     if count < len(there) and jax.process_count() > 1:
         raise InputError(f"a mesh of {told} leaves out {len(there) - count} devices of {jax.process_count()} processes")
-    return jax.make_mesh(tuple(wanted.values()), AXES, (AxisType.Auto,) * len(AXES), devices=there[:count])
+    used, shape, kinds = there[:count], tuple(wanted.values()), (AxisType.Auto,) * len(AXES)
+    if len({getattr(device, "slice_index", 0) for device in used}) > 1:  # hosts of GPUs, in order, which JAX refuses
+        return Mesh(np.array(used).reshape(shape), AXES, axis_types=kinds)
+    return jax.make_mesh(shape, AXES, kinds, devices=used)
 
 
 def devices_of(sizes: str) -> int:
