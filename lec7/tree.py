@@ -40,6 +40,15 @@ def named(tree: PyTree) -> dict[str, Any]:
     return {path_name(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(tree)}
 
 
+def nbytes(tree: PyTree) -> int:
+    """Bytes of a tree's arrays, or of arrays of its shapes.
+
+    >>> nbytes({"kernel": jax.ShapeDtypeStruct((4, 2), "float32"), "bias": jax.ShapeDtypeStruct((2,), "float32")})
+    40
+    """
+    return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))
+
+
 def map_named(function: Callable[..., Any], tree: PyTree, *rest: PyTree) -> PyTree:
     """`jax.tree.map` whose function gets the leaf's name first.
 

@@ -13,7 +13,7 @@ from jax.sharding import AbstractMesh
 
 from lec7 import averaging, losses, models, optim, train, tree
 from lec7.cli.distributed import GONE, HEARTBEAT_SECONDS
-from lec7.train.checkpoints import Checkpoints, size
+from lec7.train.checkpoints import Checkpoints
 from lec7.train.feed import CHUNK_BYTES
 
 ROOT = Path(__file__).parents[1]
@@ -115,7 +115,7 @@ def close(*pairs):
 def test_the_state_on_paper(state):
     (count,) = told(r"N = ([\d,]+) parameters")
     assert count == sum(math.prod(x.shape) for x in jax.tree.leaves(state.params))
-    assert size(state) == 4 * 4 * count + 40
+    assert tree.nbytes(state) == 4 * 4 * count + 40
     whole, part = told(r"40 bytes: ([\d,.]+) MB, whole on a device or ([\d.]+) MB with `fsdp=8`")
     kept = placed(state, data=256, fsdp=8, model=1)
     close((whole, kept.nbytes / 1e6), (part, kept.nbytes_per_device / 1e6))
@@ -151,7 +151,7 @@ def test_the_bytes_on_paper(state):
     close((across, 2 * 255 / 256 * gradients / 8), (across_half, across / 2), (one, ring), (eight, 8 * across))
     milliseconds, half = told(r"time of the network \| ([\d.]+) ms, bf16 ([\d.]+)")
     close((milliseconds, one / 50), (half, one / 100))
-    seconds = math.sqrt(2 * size(state) / 1e9 * 6335 * 3600 / 256)
+    seconds = math.sqrt(2 * tree.nbytes(state) / 1e9 * 6335 * 3600 / 256)
     close((told(r"is (\d+) s, at a price")[0], seconds))
     assert int(told(r"16 x 150,532 bytes a step\): (\d+) steps")[0]) == CHUNK_BYTES // (16 * (224 * 224 * 3 + 4))
 

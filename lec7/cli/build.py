@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from lec7.cli.hardware import NO_MATTER, Hardware, equip, of_run, rounded, silent
+from lec7.cli.hardware import NO_MATTER, Hardware, equip, hardware_of, rounded, silent
 from lec7.errors import InputError
 
 
@@ -65,7 +65,7 @@ def rebuild(folder, hardware: Hardware | None = None, say: Callable[[str], None]
     file = unchanged(config, folder.path)
     hp = file.restore(config["hyperparameters"])
     if hardware is None:
-        hardware = dataclasses.replace(of_run(config), mesh=None)
+        hardware = dataclasses.replace(hardware_of(config), mesh=None)
     return build(file, hp, Many(config.get("members", 1), config.get("chunk")), hardware, say)
 
 

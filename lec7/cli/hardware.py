@@ -29,16 +29,9 @@ NO_MATTER = Hardware()
 PER_RUN = tuple(field.name for field in dataclasses.fields(Hardware))
 
 
-def hardware_of(options: Hardware, before: Hardware = NO_MATTER, asked: Mapping[str, Any] | None = None) -> Hardware:
-    """The part of a command's options that is about hardware; of a run from before, but for what is asked for anew."""
-    if asked is None:
-        return Hardware(**{name: getattr(options, name) for name in PER_RUN})
-    return dataclasses.replace(before, **{name: value for name, value in asked.items() if name in PER_RUN})
-
-
-def of_run(config: Mapping[str, Any]) -> Hardware:
-    """What a run was trained on, from its `config.json`."""
-    return Hardware(**{name: config[name] for name in PER_RUN if name in config})
+def hardware_of(settings: Mapping[str, Any]) -> Hardware:
+    """The part of a command's options, or of a run's `config.json`, that is about hardware."""
+    return Hardware(**{name: settings[name] for name in PER_RUN if name in settings})
 
 
 def make_devices(mesh: str | None, processes: int) -> None:

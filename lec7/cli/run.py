@@ -13,7 +13,7 @@ import tyro
 
 from lec7.cli.build import Many, build, rebuild, refuse_sweep
 from lec7.cli.distributed import Distributed, connect, together
-from lec7.cli.hardware import Hardware, hardware_of, make_devices, of_run
+from lec7.cli.hardware import Hardware, hardware_of, make_devices
 from lec7.cli.options import read, read_with_hyperparameters
 from lec7.errors import InputError
 
@@ -96,17 +96,16 @@ def begin(file, options: Options, hp, stem: str, more: Mapping[str, Any] | None 
     Returns:
         The exit code, the folder, and what was trained.
     """
-    from lec7 import experiment
+    from lec7 import experiment, tree
     from lec7.experiment.folder import describe
-    from lec7.train.checkpoints import size
     from lec7.train.processes import on_first
 
-    many, hardware = Many(options.members, options.chunk), hardware_of(options)
+    many, hardware = Many(options.members, options.chunk), hardware_of(vars(options))
     built = build(file, hp, many, hardware, say=tell)
     # The latest two checkpoints, the best one and one being written; and room for the logs.
     import jax
 
-    needed = 4 * size(jax.eval_shape(built.init)) + 20_000_000
+    needed = 4 * tree.nbytes(jax.eval_shape(built.init)) + 20_000_000
 
     def make() -> str:
         made = experiment.RunFolder.create(options.workdir, options.name, stem, options.overwrite, needed)
@@ -132,7 +131,7 @@ def _resume(usage: Usage, asked_anew: Mapping[str, Any]) -> int:
         none = "" if averages else "; no new averages were begun"
         print(f"{path} is finished, at step {result['step']}{none}; lec7 eval {path} evaluates it")
         return 0
-    hardware = hardware_of(usage, of_run(folder.config), asked_anew)
+    hardware = hardware_of({**folder.config, **asked_anew})
     prepare(dataclasses.replace(usage, mesh=hardware.mesh))
     return _run(rebuild(folder, hardware, say=tell), folder, resume=True, averages=averages)
 

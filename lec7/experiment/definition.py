@@ -29,7 +29,7 @@ from lec7.regularize import Penalty
 from lec7.train import Rules, Step, TrainState, image
 from lec7.train.evaluate import Drawn, drawn
 from lec7.train.feed import example, like
-from lec7.train.placement import EVERYTHING, everywhere
+from lec7.train.placement import EVERYTHING, everywhere, moved
 from lec7.train.sharded import check_rows, has_ordered_loops, shards, split_rows
 from lec7.typing import Batch, Device, Key, Metrics
 
@@ -182,7 +182,7 @@ class Experiment:
         """The state where an evaluation wants it: as it is, or whole on each device of a mesh that can't share one."""
         if self.mesh is None or has_ordered_loops(self.mesh):
             return state
-        return jax.jit(lambda x: x, out_shardings=NamedSharding(self.mesh, P()))(state)
+        return moved(state, NamedSharding(self.mesh, P()))
 
     def variables(self, state: TrainState) -> dict[str, Variables]:
         """All that a state has to evaluate with: the averages by name, `"raw"`, and `"snapshots"`.
@@ -211,7 +211,7 @@ class Experiment:
         state = state.replace(opt_state=averaging.put_in(rest, jax.tree.map(jnp.copy, begun)))
         if self.mesh is None:
             return state
-        return jax.jit(lambda x: x, out_shardings=train.shardings(state, self.mesh, self.rules))(state)
+        return moved(state, train.shardings(state, self.mesh, self.rules))
 
     def make_evaluation(self) -> Evaluate:
         """What tells a state's figures on the test examples."""

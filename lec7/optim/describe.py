@@ -11,6 +11,7 @@ from lec7 import tree
 from lec7.optim.decay import DecayState
 from lec7.optim.groups import FrozenState, GroupsState, PathFactorState
 from lec7.optim.learning_rate import LearningRateState
+from lec7.table import table
 from lec7.typing import Params, PyTree
 
 
@@ -36,11 +37,7 @@ class Description(tuple[Row, ...]):
             shape, decay = "x".join(map(str, row.shape)) or "-", f"{row.decay:.3g}" if row.decay else ""
             cells.append((row.path, shape, ", ".join(row.transforms), rate, decay, f"{row.state_bytes:,}"))
         cells.append(("total", "", "", "", "", f"{sum(row.state_bytes for row in self):,}"))
-        widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-        lines = (
-            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells
-        )
-        return "\n".join(lines)
+        return table(cells)
 
 
 def describe(optimizer: optax.GradientTransformation, params: Params, opt_state: PyTree | None = None) -> Description:

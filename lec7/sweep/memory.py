@@ -6,8 +6,8 @@ from typing import Any
 
 import jax
 
+from lec7 import tree
 from lec7.sweep.program import Program
-from lec7.train.checkpoints import size
 from lec7.typing import Device
 
 SHARE = 0.9
@@ -28,7 +28,7 @@ def limit(devices: Sequence[Device]) -> int:
 
 def least(program: Program) -> int:
     """Bytes that a lane takes at the least, as is known ahead of compiling."""
-    return max(1, COPIES * size(program.state))
+    return max(1, COPIES * tree.nbytes(program.state))
 
 
 def room(program: Program, devices: Sequence[Device]) -> int:

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import orbax.checkpoint as ocp
 from jax.sharding import SingleDeviceSharding
 from orbax.checkpoint.checkpoint_managers import preservation_policy as keep
@@ -209,11 +208,6 @@ def _words(leaf: jax.Array) -> jax.Array:
         leaf = leaf.astype(jnp.uint8)
     word = {1: jnp.uint8, 2: jnp.uint16}.get(leaf.dtype.itemsize, jnp.uint32)
     return jax.lax.bitcast_convert_type(leaf, word).astype(jnp.uint32).reshape(-1)
-
-
-def size(state: TrainState) -> int:
-    """Bytes of a state's arrays."""
-    return sum(int(np.prod(leaf.shape)) * leaf.dtype.itemsize for leaf in jax.tree.leaves(state))
 
 
 @contextlib.contextmanager

@@ -9,11 +9,11 @@ import numpy as np
 from jax import lax
 from jax.sharding import Mesh
 
-from lec7 import data, random
+from lec7 import data, random, tree
 from lec7.losses import Loss
 from lec7.models import How, Model, Variables, has_statistics, together
 from lec7.models.statistics import refreshed
-from lec7.train.feed import CHUNK_BYTES, as_stream, like, nbytes, own_rows, put_rows
+from lec7.train.feed import CHUNK_BYTES, as_stream, like, own_rows, put_rows
 from lec7.train.lanes import lanes
 from lec7.train.placement import everywhere, whole
 from lec7.train.sharded import shards
@@ -166,7 +166,7 @@ def drawn(source: data.Source, key: Key, batch_size: int, mesh: Mesh | None = No
         batches: how many, at most.
     """
     size, count = _batches_of(len(source), batch_size, batches)
-    count = min(count, max(1, STATISTICS_BYTES // nbytes(like(source, size))))
+    count = min(count, max(1, STATISTICS_BYTES // tree.nbytes(like(source, size))))
     order = data.HostOrder(random.stream(key, "statistics"), len(source), size)
     stream, rows = as_stream(source), own_rows(size, mesh)
     read = list(data.batches(stream, order, 0, count, rows))
@@ -200,7 +200,7 @@ def mean_over(source: data.Source, measure: Callable[[data.ArraySource], PyTree]
 def _parts(source: data.Source, mesh: Mesh | None) -> Iterator[data.ArraySource]:
     """The examples of a source on the host, in order, as some on the device at a time; devices have equal shares."""
     unit = 1 if mesh is None else shards(mesh)
-    size = -(-CHUNK_BYTES // nbytes(like(source, unit))) * unit
+    size = -(-CHUNK_BYTES // tree.nbytes(like(source, unit))) * unit
     parts, rows = len(source) // size, own_rows(size, mesh)
     for batch in data.batches(as_stream(source), data.InOrder(size), 0, parts, rows):
         yield data.ArraySource(put_rows(batch, rows, size, mesh, axis=0))

@@ -105,11 +105,6 @@ def like(source: data.Source, count: int) -> dict[str, jax.ShapeDtypeStruct]:
     }
 
 
-def nbytes(shapes: dict[str, jax.ShapeDtypeStruct]) -> int:
-    """Bytes of arrays of these shapes."""
-    return sum(x.size * x.dtype.itemsize for x in shapes.values())
-
-
 def own_rows(batch_size: int, mesh: Mesh | None) -> np.ndarray:
     """The rows of a batch that devices of this process have: its share of what there is to read."""
     if mesh is None:

@@ -9,9 +9,9 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh
 
-from lec7 import data, random
+from lec7 import data, random, tree
 from lec7.data.order import check_batch_size
-from lec7.train.feed import CHUNK_BYTES, Ahead, as_stream, chunks, like, nbytes
+from lec7.train.feed import CHUNK_BYTES, Ahead, as_stream, chunks, like
 from lec7.train.placement import everywhere
 from lec7.train.run import Draw, draw, jit, scan, stacked
 from lec7.train.sharded import Sharded, check_rows
@@ -82,7 +82,7 @@ def _fit_stream(
 ) -> Iterator[tuple[TrainState, Metrics]]:
     """The same of examples on the host: a window is a dispatch, or several where its batches weigh too much."""
     start = state.steps_taken
-    share = nbytes(like(stream, batch_size)) // jax.process_count()
+    share = tree.nbytes(like(stream, batch_size)) // jax.process_count()
     most = min(every, max(1, CHUNK_BYTES // share))
     lengths = [stop - begin for begin, stop in _windows(start, steps, every)]
     counts = [min(most, length - done) for length in lengths for done in range(0, length, most)]

@@ -153,9 +153,9 @@ def shardings(state: TrainState, mesh: Mesh, rules: Rules = EVERYTHING) -> Train
         return NamedSharding(mesh, P(*[None] * (x.ndim - len(shapes[param])), *specs[param]))
 
     whole = NamedSharding(mesh, P())
-    return TrainState(
-        step=whole,  # pyright: ignore[reportArgumentType]
-        key=whole,  # pyright: ignore[reportArgumentType]
+    return state.replace(
+        step=whole,
+        key=whole,
         params=tree.map_named(lambda name, _: NamedSharding(mesh, specs[name]), state.params),
         model_state=jax.tree.map(lambda _: whole, state.model_state),
         opt_state=tree.map_named(following, state.opt_state),
@@ -190,6 +190,16 @@ def everywhere(arrays: PyTree, mesh: Mesh | None) -> PyTree:
 def whole(arrays: PyTree, mesh: Mesh | None) -> PyTree:
     """Within a trace: arrays that are to be whole on each device, whatever becomes of them."""
     return arrays if mesh is None else lax.with_sharding_constraint(arrays, NamedSharding(mesh, P()))
+
+
+def moved(arrays: PyTree, wanted: PyTree) -> PyTree:
+    """Global arrays, as such that lie as is wanted."""
+    return jax.jit(_same, out_shardings=wanted)(arrays)
+
+
+def _same(arrays: PyTree) -> PyTree:
+    """One function, so that moving the same again is not compiled again."""
+    return arrays
 
 
 def put(arrays: PyTree, wanted: PyTree) -> PyTree:

@@ -14,6 +14,7 @@ from jax.sharding import PartitionSpec as P
 
 from lec7 import tree
 from lec7.errors import InputError, nearest, short
+from lec7.table import table
 from lec7.train.placement import AXES, EVERYTHING, ROWS, Rules, gathered, shardings
 from lec7.train.state import TrainState
 from lec7.train.step import Step
@@ -197,13 +198,7 @@ class Placed(tuple[Row, ...]):
             shape = "x".join(map(str, row.shape)) or "-"
             cells.append((row.name, row.dtype, shape, row.spec, f"{row.nbytes:,}", f"{row.nbytes_per_device:,}"))
         cells.append(("total", "", "", "", f"{self.nbytes:,}", f"{self.nbytes_per_device:,}"))
-        widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-        lines = (
-            [cell.ljust(width) for cell, width in zip(row[:4], widths, strict=False)]
-            + [cell.rjust(width) for cell, width in zip(row[4:], widths[4:], strict=True)]
-            for row in cells
-        )
-        return "\n".join("  ".join(line) for line in lines)
+        return table(cells, numbers=2)
 
 
 def describe_sharding(state: PyTree) -> Placed:

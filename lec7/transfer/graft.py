@@ -11,6 +11,7 @@ import numpy as np
 
 from lec7 import tree
 from lec7.errors import InputError, nearest
+from lec7.table import table
 from lec7.transfer.layouts import AS_IS, Layout
 from lec7.typing import PyTree
 
@@ -102,9 +103,7 @@ class Report:
             *(("", "", name, "UNEXPECTED in the file") for name in self.unexpected),
             *(("", "", name, "left out by a rule") for name in self.left_out),
         ]
-        widths = [max(len(row[i]) for row in rows) for i in range(3)]
-        lines = ("  ".join([*(f"{row[i]:<{widths[i]}}" for i in range(3)), row[3]]).rstrip() for row in rows)
-        return "\n".join([*lines, self.summary])
+        return f"{table(rows)}\n{self.summary}"
 
 
 class GraftError(InputError):

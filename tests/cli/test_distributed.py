@@ -12,13 +12,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soak
 
-from lec7 import experiment, tree
-from lec7.train.checkpoints import Checkpoints
+from lec7 import tree
 
 ROOT = Path(__file__).parents[2]
-DIGITS = ROOT / "experiments" / "digits.py"
-WORDS = (DIGITS, "--steps", "400", "--width", "16", "--mesh", "data=2")
+WORDS = (soak.EXPERIMENT, "--steps", "400", "--width", "16", "--mesh", "data=2")
 
 
 def address():
@@ -61,8 +60,8 @@ import numpy as np
 from jax.experimental import multihost_utils
 from lec7 import train, tree
 from lec7.train.placement import everywhere
+from on_host import OnHost
 from test_parallel import BATCH, STEPS, begin, source, step
-from test_streaming import OnHost
 
 mesh = train.make_mesh("data=2,fsdp=4")
 assert jax.process_count() == 2 and len(jax.local_devices()) == 4
@@ -120,18 +119,6 @@ def when_logged(folder, step, processes):
     pytest.fail(str(finish(processes)))
 
 
-def end(folder):
-    """The arrays of the last checkpoint, and the log without its clock."""
-    of_run = experiment.RunFolder(folder)
-    file = experiment.load(DIGITS)
-    built = experiment.instantiate(file, file.restore(of_run.config["hyperparameters"]))
-    with Checkpoints(of_run.checkpoints_path) as checkpoints:
-        state = checkpoints.restore(built.init(), built.steps).state
-    clock = ("seconds", "examples_per_second")
-    rows = [{k: v for k, v in row.items() if k not in clock} for row in of_run.metrics()]
-    return tree.named(state.replace(key=0)), rows
-
-
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory):
     folder = tmp_path_factory.mktemp("undisturbed")
@@ -139,7 +126,7 @@ def undisturbed(tmp_path_factory):
     assert codes == [0, 0], outputs
     assert "finished at step 400" in outputs[0]
     assert "step" not in re.sub(r"\[Gloo\].*\n", "", outputs[1])  # the first one alone tells
-    return end(folder / "runs/a")
+    return soak.end_of(folder / "runs/a")
 
 
 @pytest.mark.slow
@@ -159,10 +146,7 @@ def test_when_one_is_killed_the_other_ends_and_all_go_on_exactly(tmp_path, undis
 
     codes, outputs = finish(run("--resume", folder, cwd=tmp_path))
     assert codes == [0, 0], outputs
-    state, rows = end(folder)
-    assert rows == undisturbed[1]
-    for name, want in undisturbed[0].items():
-        np.testing.assert_array_equal(state[name], want, err_msg=name)
+    assert soak.differences(soak.end_of(folder), undisturbed) == []
 
 
 @pytest.mark.slow
@@ -181,7 +165,7 @@ def test_sigterm_to_one_saves_on_all_and_one_process_can_go_on(tmp_path, undistu
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stderr
     assert f"training from step {step}" in done.stdout
-    state, rows = end(folder)
-    assert [row["step"] for row in rows] == [row["step"] for row in undisturbed[1]]
-    for name, want in undisturbed[0].items():
-        np.testing.assert_allclose(state[name], want, atol=1e-2, err_msg=name)
+    end = soak.end_of(folder)
+    assert [row["step"] for row in end.rows] == [row["step"] for row in undisturbed.rows]
+    for name, want in undisturbed.arrays.items():
+        np.testing.assert_allclose(end.arrays[name], want, atol=1e-2, err_msg=name)

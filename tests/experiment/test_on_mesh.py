@@ -6,40 +6,18 @@ import sys
 import jax
 import numpy as np
 import pytest
-from test_run import Watcher, figures
+from on_host import OnHost
+from test_run import Watcher, figures, of_small
 
-from lec7 import data, ensemble, experiment, losses, train, tree
+from lec7 import data, ensemble, experiment, train, tree
 from lec7.errors import InputError
 from lec7.experiment.settle import free_bytes
 from lec7.train.checkpoints import Checkpoints
 
 
-class OnHost:
-    """The examples of a source on the device, as one that is read."""
-
-    def __init__(self, source):
-        self.arrays = {name: np.asarray(array) for name, array in source.arrays.items()}
-
-    def __len__(self):
-        return len(self.arrays["label"])
-
-    def __getitem__(self, indices):
-        return {name: array[indices] for name, array in self.arrays.items()}
-
-
 @pytest.fixture(scope="module")
 def plain(small):
-    return experiment.Experiment(
-        model=small.model,
-        loss=losses.cross_entropy,
-        optimizer=small.optimizer,
-        train=small.source,
-        test=small.source,
-        steps=20,
-        batch_size=16,
-        log_every=5,
-        evaluate_every=10,
-    )
+    return of_small(small, steps=20, batch_size=16)
 
 
 def ran(built, workdir, **options):

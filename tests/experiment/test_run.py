@@ -34,19 +34,24 @@ class Watcher:
         self.said.append(text)
 
 
-@pytest.fixture
-def built(small):
+def of_small(small, steps, batch_size):
+    """The experiment of the small classifier."""
     return experiment.Experiment(
         model=small.model,
         loss=losses.cross_entropy,
         optimizer=small.optimizer,
         train=small.source,
         test=small.source,
-        steps=50,
-        batch_size=10,
+        steps=steps,
+        batch_size=batch_size,
         log_every=5,
         evaluate_every=10,
     )
+
+
+@pytest.fixture
+def built(small):
+    return of_small(small, steps=50, batch_size=10)
 
 
 @pytest.fixture

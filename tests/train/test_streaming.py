@@ -7,31 +7,14 @@ import time
 import jax
 import numpy as np
 import pytest
+from on_host import OnHost
 
-from lec7 import data, losses, train
+from lec7 import data, losses, train, tree
 from lec7.errors import InputError
 from lec7.train import feed
 from lec7.train.evaluate import drawn, mean_over
 from lec7.train.feed import Ahead, own_rows, put_rows
 from lec7.train.fit import WAITING
-
-
-class OnHost:
-    """The examples of a source on the device, as one that is read; keeps account of what was."""
-
-    def __init__(self, source, seconds=0.0, broken=None):
-        self.arrays = {name: np.asarray(array) for name, array in source.arrays.items()}
-        self.seconds, self.broken, self.rows = seconds, broken, []
-
-    def __len__(self):
-        return len(self.arrays["label"])
-
-    def __getitem__(self, indices):
-        time.sleep(self.seconds)
-        if self.broken in np.asarray(indices):
-            raise InputError(f"cat{self.broken}.jpg can't be read")
-        self.rows.append(len(indices))
-        return {name: array[indices] for name, array in self.arrays.items()}
 
 
 def end(small, step, source, start=0, steps=30, every=8, state=None):
@@ -183,4 +166,4 @@ def test_shapes_are_those_of_the_device():
         "image": ((5, 2), "uint8"),
         "label": ((5,), "int32"),
     }
-    assert feed.nbytes(shapes) == 5 * 2 + 5 * 4
+    assert tree.nbytes(shapes) == 5 * 2 + 5 * 4
