@@ -18,6 +18,8 @@ import numpy as np
 from lec7 import data, losses, models, optim, train
 from lec7.train.fit import WAITING
 
+EVERY = 50
+
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("--steps", type=int, default=1000)
 parser.add_argument("--rounds", type=int, default=5)
@@ -44,13 +46,13 @@ def networks() -> dict[str, models.Model]:
 
 
 def timed(step, state, source, steps: int) -> tuple[float, float]:
-    """Steps a second, and the share of time in which the device stood still."""
+    """Steps a second, and the share of time in which the device stood still after the first window, ahead of which
+    the readers are started."""
     begin, waited = time.perf_counter(), []
-    for state, metrics in train.fit(step, state, source, steps=steps, batch_size=128, every=50):
-        waited.append(metrics.get(WAITING))
+    for state, metrics in train.fit(step, state, source, steps=steps, batch_size=128, every=EVERY):
+        waited.append(float(metrics[WAITING][0]) if WAITING in metrics else 0.0)
     jax.block_until_ready(state)
-    seconds = time.perf_counter() - begin
-    return steps / seconds, 0.0 if waited[0] is None else float(np.mean([share[0] for share in waited]))
+    return steps / (time.perf_counter() - begin), statistics.mean(waited[1:])
 
 
 with tempfile.TemporaryDirectory() as temporary:
@@ -58,7 +60,7 @@ with tempfile.TemporaryDirectory() as temporary:
     for name, model in networks().items():
         optimizer = optim.adam(1e-3)
         step = train.make_step(model, losses.cross_entropy, optimizer)
-        steps = given.steps if name.startswith("MLP") else max(50, given.steps // 10)
+        steps = given.steps if name.startswith("MLP") else max(3 * EVERY, given.steps // 5)
         rates: dict[str, list[tuple[float, float]]] = {kind: [] for kind in found}
         for _ in range(given.rounds + 1):
             for kind, source in found.items():

@@ -69,6 +69,21 @@ def test_rooms_load_when_first_touched():
     assert done.returncode == 0, done.stderr
 
 
+def test_nothing_that_takes_seconds_is_imported_ahead_of_training():
+    late = ("sklearn", "pandas", "matplotlib", "tensorflow_datasets", "grain", "mlxtend")
+    done = python(
+        f"""
+import sys
+from pathlib import Path
+from lec7 import experiment
+file = experiment.load(Path("experiments/digits.py"))
+experiment.check(file.build(file.hyperparameters()))
+print([name for name in {late} if name in sys.modules])
+"""
+    )
+    assert (done.stdout, done.stderr) == ("[]\n", "")
+
+
 def test_an_unknown_room_is_told():
     done = python("import lec7; lec7.optimizers")
     assert "its rooms are augment, averaging, data" in done.stderr

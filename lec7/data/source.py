@@ -1,6 +1,7 @@
 """What a data source is, and the one that lives on the device."""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, Protocol
 
 import jax
@@ -50,6 +51,8 @@ class ArraySource:
         return len(next(iter(self.arrays.values())))
 
     def __getitem__(self, indices: ArrayLike | slice) -> Batch:
+        if isinstance(indices, np.ndarray) and indices.dtype != bool:
+            return _gather(self.arrays, indices)
         return {name: array[indices] for name, array in self.arrays.items()}
 
     def __repr__(self) -> str:
@@ -66,6 +69,12 @@ class ArraySource:
         source = object.__new__(cls)
         source.arrays = dict(zip(names, arrays, strict=True))
         return source
+
+
+@partial(jax.jit, inline=True)
+def _gather(arrays: Batch, indices: ArrayLike) -> Batch:
+    """Rows of each array: one program, where JAX makes several for an array that is indexed outside of one."""
+    return {name: array[indices] for name, array in arrays.items()}
 
 
 def batch(source: Source, key: Key, step: ArrayLike, batch_size: int) -> Batch:

@@ -4,7 +4,6 @@ from dataclasses import replace
 from typing import Any, overload
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from lec7.data.host import HostSource
@@ -55,7 +54,7 @@ def take(source: Source, indices: ArrayLike) -> Source:
     """
     if isinstance(source, ArraySource):
         with jax.ensure_compile_time_eval():
-            return ArraySource(source[jnp.asarray(indices)])
+            return ArraySource(source[np.asarray(indices)])
     if isinstance(source, Stream):
         return replace(source, source=take(source.source, indices))
     places = np.asarray(indices)

@@ -1,7 +1,7 @@
 """What an experiment is."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -12,7 +12,6 @@ from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from lec7 import averaging, data, train
-from lec7.data.order import check_batch_size
 from lec7.errors import InputError
 from lec7.experiment.evaluation import (
     MEMBERS,
@@ -29,8 +28,9 @@ from lec7.regularize import Penalty
 from lec7.train import Rules, Step, TrainState, image
 from lec7.train.evaluate import Drawn, drawn
 from lec7.train.feed import example, like
+from lec7.train.fit import trace
 from lec7.train.placement import EVERYTHING, everywhere, moved
-from lec7.train.sharded import check_rows, has_ordered_loops, shards, split_rows
+from lec7.train.sharded import has_ordered_loops, shards, split_rows
 from lec7.typing import Batch, Device, Key, Metrics
 
 
@@ -93,7 +93,12 @@ class Experiment:
     def make_step(self) -> Step:
         """The training step, on the mesh where there is one."""
         step = train.make_step(
-            self.model, self.loss, self.optimizer, self.inputs, augment=self.augment, penalty=self.penalty
+            self.model,
+            _an_example_each(self.loss),
+            self.optimizer,
+            self.inputs,
+            augment=self.augment,
+            penalty=self.penalty,
         )
         return step if self.mesh is None else train.sharded(step, self.mesh, self.rules)
 
@@ -155,17 +160,21 @@ class Experiment:
     @cached_property
     def classifies(self) -> bool:
         """Whether the test examples have an integer `"label"` each, and the model one logit for each class."""
-        one = example(self.test)
-        labels = one.get("label")
+        labels = like(self.test, 1).get("label")
         if labels is None or labels.ndim != 1 or not jnp.issubdtype(labels.dtype, jnp.integer):
             return False
+        outputs = self._outputs
+        return isinstance(outputs, jax.ShapeDtypeStruct) and outputs.ndim == 2 and outputs.shape[1] > 1
 
-        def answer():
+    @cached_property
+    def _outputs(self) -> Any:
+        """The shapes of what the model gives for one example."""
+
+        def answer(one: Batch) -> Any:
             x = self.inputs(one)
             return self.model.apply(self.model.init(jax.random.key(0), x), x, train=False)[0]
 
-        outputs = jax.eval_shape(answer)
-        return isinstance(outputs, jax.ShapeDtypeStruct) and outputs.ndim == 2 and outputs.shape[1] > 1
+        return jax.eval_shape(answer, like(self.test, 1))
 
     @property
     def how(self) -> How:
@@ -197,6 +206,10 @@ class Experiment:
     def candidates(self) -> Callable[[TrainState, Any], dict[str, Variables]]:
         """`evaluation.candidates` of this experiment, compiled once."""
         return jax.jit(lambda state, source: candidates(self, state, source))
+
+    def trace(self, state: TrainState) -> None:
+        """Looks for what `fit` would fail at, from a state or its shapes: `train.fit.trace`."""
+        trace(self._step, state, self.train, batch_size=self.batch_size, every=self.log_every)
 
     @cached_property
     def _step(self) -> Step:
@@ -242,37 +255,31 @@ def check(experiment: Experiment) -> None:
         value = getattr(experiment, name)
         if value < 1:
             raise InputError(f"{name} is {value}, expected at least 1")
-    check_batch_size(experiment.batch_size, len(experiment.train))
-    if experiment.mesh is not None:
-        check_rows(experiment.batch_size, experiment.mesh)
     state = jax.eval_shape(experiment.init)
     averages = averaging.names(state.opt_state)
     if taken := {RAW, SNAPSHOTS, MEMBERS} & set(averages):
         raise InputError(f"an average is called {taken.pop()!r}, which is what figures of others are called; rename it")
 
-    shapes = []
-
-    def checked(outputs, batch):
-        metrics = experiment.loss(outputs, batch)
-        _check_loss(metrics, experiment.batch_size)
-        shapes.append(jax.tree.map(jnp.shape, outputs))
-        return metrics
-
-    # The step's one trace tells what the model and the loss give, too.
-    step = replace(experiment, loss=checked).make_step()
-    jax.eval_shape(step, state, like(experiment.train, experiment.batch_size))
+    experiment.trace(state)
     if experiment.classifies:
         for source in (experiment.train, experiment.test):
             # Those on the host are looked at when they are read: by the loss, which becomes NaN.
             labels = source.arrays["label"] if isinstance(source, data.ArraySource) else example(source)["label"]
-            check_labels(jnp.asarray(labels), shapes[0][-1])
+            check_labels(jnp.asarray(labels), experiment._outputs.shape[1])
 
 
-def _check_loss(metrics: Any, rows: int) -> None:
-    if not isinstance(metrics, Mapping) or "loss" not in metrics:
-        raise InputError(f'the loss gave {metrics}, expected a dict of arrays with one called "loss"')
-    for name, values in metrics.items():
-        if values.shape != (rows,):
-            raise InputError(
-                f"the loss gave {name} of shape {values.shape}, expected one value an example: shape ({rows},)"
-            )
+def _an_example_each(loss: Loss) -> Loss:
+    """The loss, of which anything but a value an example is refused."""
+
+    def checked(outputs: Any, batch: Batch) -> Metrics:
+        metrics, rows = loss(outputs, batch), len(jax.tree.leaves(batch)[0])
+        if not isinstance(metrics, Mapping) or "loss" not in metrics:
+            raise InputError(f'the loss gave {metrics}, expected a dict of arrays with one called "loss"')
+        for name, values in metrics.items():
+            if values.shape != (rows,):
+                raise InputError(
+                    f"the loss gave {name} of shape {values.shape}, expected one value an example: shape ({rows},)"
+                )
+        return metrics
+
+    return checked

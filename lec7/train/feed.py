@@ -98,10 +98,11 @@ def example(source: data.Source, count: int = 1) -> Batch:
 
 
 def like(source: data.Source, count: int) -> dict[str, jax.ShapeDtypeStruct]:
-    """The shapes of a batch of so many examples, of which one is read."""
+    """The shapes of a batch of so many examples; one is read where they are on the host."""
+    arrays = source.arrays if isinstance(source, data.ArraySource) else example(source)
     return {
         name: jax.ShapeDtypeStruct((count, *np.shape(x)[1:]), jax.dtypes.canonicalize_dtype(x.dtype))
-        for name, x in example(source).items()
+        for name, x in arrays.items()
     }
 
 
@@ -154,7 +155,7 @@ def chunks(
         mesh: the devices that share a batch; None for the one that there is.
     """
     rows = own_rows(order.batch_size, mesh)
-    read = batches(stream, order, start, start + sum(counts), rows)
+    read = batches(stream, order, start, start + sum(counts), rows, together=max(1, most // stream.threads))
     try:
         for count in counts:
             parts = [next(read) for _ in range(count)]

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Iterator
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -66,29 +66,69 @@ def fit(
     50 (50,)
     100 (50,)
     """
+    program = _program(step, source, batch_size, every)
+    if isinstance(source, data.ArraySource):
+        resident = everywhere(source, program.mesh)
+        yield from windows(lambda state, count: program.run(state, resident, count), state, steps=steps, every=every)
+    else:
+        yield from _fit_stream(program, state, as_stream(source), steps, batch_size, every)
+
+
+def trace(step: Step, state: TrainState, source: data.Source, *, batch_size: int, every: int = 50) -> None:
+    """Looks for what `fit` would fail at, without computing anything: it raises the same errors.
+
+    What is traced here, `fit` need not trace again.
+
+    Args:
+        step: as in `fit`; so are the others.
+        state: where to start, or its shapes: `jax.eval_shape` of what makes it.
+        source: the training examples.
+        batch_size: examples a step.
+        every: steps a dispatch.
+    """
+    program = _program(step, source, batch_size, every)
+    examples = source
+    if not isinstance(source, data.ArraySource):
+        one = like(source, batch_size)
+        examples = {name: jax.ShapeDtypeStruct((program.most, *x.shape), x.dtype) for name, x in one.items()}
+    jax.eval_shape(program.run, state, examples, 1)
+
+
+class _Program(NamedTuple):
+    """What runs the steps of a window, on the device or on what is brought there.
+
+    Attributes:
+        run: from a state, examples, and how many steps to take, to the state after them and metrics [most].
+        most: steps that a dispatch has room for.
+        mesh: the devices that share a batch; None for the one that there is.
+    """
+
+    run: Callable[..., tuple[TrainState, Metrics]]
+    most: int
+    mesh: Mesh | None
+
+
+def _program(step: Step, source: data.Source, batch_size: int, every: int) -> _Program:
     check_batch_size(batch_size, len(source))
     mesh = step.mesh if isinstance(step, Sharded) else None
     if mesh is not None:
         check_rows(batch_size, mesh)
     if isinstance(source, data.ArraySource):
-        resident, run = everywhere(source, mesh), _compiled(step, every, draw(batch_size, mesh))
-        yield from windows(lambda state, count: run(state, resident, count), state, steps=steps, every=every)
-    else:
-        yield from _fit_stream(step, state, as_stream(source), mesh, steps, batch_size, every)
+        return _Program(_compiled(step, every, draw(batch_size, mesh)), every, mesh)
+    share = tree.nbytes(like(source, batch_size)) // jax.process_count()
+    most = min(every, max(1, CHUNK_BYTES // share))
+    return _Program(_compiled(step, most, stacked), most, mesh)
 
 
 def _fit_stream(
-    step: Step, state: TrainState, stream: data.Stream, mesh: Mesh | None, steps: int, batch_size: int, every: int
+    program: _Program, state: TrainState, stream: data.Stream, steps: int, batch_size: int, every: int
 ) -> Iterator[tuple[TrainState, Metrics]]:
     """The same of examples on the host: a window is a dispatch, or several where its batches weigh too much."""
-    start = state.steps_taken
-    share = tree.nbytes(like(stream, batch_size)) // jax.process_count()
-    most = min(every, max(1, CHUNK_BYTES // share))
+    start, most = state.steps_taken, program.most
     lengths = [stop - begin for begin, stop in _windows(start, steps, every)]
     counts = [min(most, length - done) for length in lengths for done in range(0, length, most)]
     order = data.HostOrder(random.stream(state.key, "order"), len(stream), batch_size)
-    run = _compiled(step, most, stacked)
-    with Ahead(chunks(stream, order, counts, start, most, mesh), stream.ahead) as feed:
+    with Ahead(chunks(stream, order, counts, start, most, program.mesh), stream.ahead) as feed:
         last: Any = state.step  # of the latest dispatch
         clock = time.monotonic()
 
@@ -97,7 +137,7 @@ def _fit_stream(
             parts, waited = [], feed.waited
             for done in range(0, length, most):
                 chunk = feed.next(is_idle=lambda: last.is_ready())  # noqa: B023  # it is asked at once
-                state, rows = run(state, chunk, count := min(most, length - done))
+                state, rows = program.run(state, chunk, count := min(most, length - done))
                 parts.append({name: row[:count] for name, row in rows.items()})
                 last = rows["loss"]
             before, clock = clock, time.monotonic()

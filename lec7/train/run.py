@@ -1,7 +1,7 @@
 """What runs a step: one at a time or many a dispatch. Each takes a function and gives one, so that they compose."""
 
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import jax
@@ -64,13 +64,18 @@ def scan(step: Step, most: int, draw: Draw = stacked) -> Callable[..., tuple[Tra
         with zeros beyond `steps`. `steps` may be traced: one compilation serves every number.
     """
 
+    # It is looked at twice, for its metrics and in the loop, and traced once.
+    @partial(jax.jit, inline=True)
+    def drawn(data: Any, state: TrainState, i: jax.Array) -> tuple[TrainState, Metrics]:
+        return step(state, draw(data, state, i))
+
     def run(state: TrainState, data: Any, steps: int | jax.Array = most) -> tuple[TrainState, Metrics]:
         def one(i, carry):
             state, rows = carry
-            state, metrics = step(state, draw(data, state, i))
+            state, metrics = drawn(data, state, jnp.int32(i))
             return state, jax.tree.map(lambda row, value: row.at[i].set(value), rows, metrics)
 
-        _, metrics = jax.eval_shape(lambda: step(state, draw(data, state, jnp.int32(0))))
+        _, metrics = jax.eval_shape(drawn, data, state, jnp.int32(0))
         rows = jax.tree.map(lambda metric: jnp.zeros((most, *metric.shape), metric.dtype), metrics)
         return lax.fori_loop(0, steps, one, (state, rows))
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lec7.data import HostOrder, batch_indices, permute
+from lec7.data import HostOrder, InOrder, batch_indices, permute
 from lec7.data.order import _divmod_product
 from lec7.errors import InputError
 
@@ -79,6 +79,13 @@ def test_the_order_on_the_host_is_that_on_the_device(step, length, batch_size, s
     found = HostOrder(key, length, batch_size).indices(step)
     np.testing.assert_array_equal(found, jitted(key, step, length, batch_size))
     assert found.dtype == np.int32
+
+
+@pytest.mark.parametrize("order", [HostOrder(jax.random.key(0), 10, 4), InOrder(4)])
+def test_the_order_of_several_steps_is_that_of_each(order):
+    steps = np.array([[3, 0], [7, 10**6]])
+    expected = [[order.indices(step) for step in row] for row in steps.tolist()]
+    np.testing.assert_array_equal(order.indices(steps), expected)
 
 
 def test_the_order_on_the_host_goes_on_from_epoch_to_epoch(key):

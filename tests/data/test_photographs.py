@@ -90,7 +90,7 @@ FIND = importlib.util.find_spec
 
 @pytest.mark.parametrize(
     ("find", "missing"),
-    [(without_scikit_image, "astronaut, of skimage"), (that_finds_nothing, "china, of sklearn")],
+    [(without_scikit_image, "skimage"), (that_finds_nothing, "sklearn")],
 )
 def test_a_missing_wheel_is_told_with_the_extra_that_brings_it(find, missing, monkeypatch):
     MODULE.read.cache_clear()

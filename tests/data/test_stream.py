@@ -52,6 +52,25 @@ def test_batches_are_those_of_the_order_wherever_one_begins(order, threads, star
     assert found == [order.indices(step).tolist() for step in range(start, 40)]
 
 
+@pytest.mark.parametrize("together", [3, 7, 100])
+def test_batches_that_are_read_together_are_the_same(order, together):
+    rows = np.array([6, 2, 3])
+    found = numbers(data.batches(data.stream(Numbers()), order, 5, 25, rows, together=together))
+    assert found == [order.indices(step)[rows].tolist() for step in range(5, 25)]
+
+
+def test_cheap_examples_are_read_many_batches_at_a_time(order):
+    asked = []
+
+    class Counted(Numbers):
+        def __getitem__(self, indices):
+            asked.append(len(indices))
+            return super().__getitem__(indices)
+
+    assert len(list(data.batches(data.stream(Counted()), order, 0, 20, together=8))) == 20
+    assert sorted(asked) == [4 * 8, 8 * 8, 8 * 8]
+
+
 def test_workers_read_the_same_batches_and_go_on_when_all_are_asked_to_stop(order):
     rows = np.array([6, 2, 3])
     reading = data.batches(data.stream(Numbers(), threads=2, workers=2), order, 7, 60, rows)

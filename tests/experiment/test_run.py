@@ -8,6 +8,7 @@ import jax
 import numpy as np
 import optax
 import pytest
+from on_host import OnHost
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from lec7 import experiment, losses, optim, report, schedules, train
@@ -161,6 +162,21 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_says_where(built, folder):
     assert (outcome.status, outcome.step) == ("diverged", 24)
     assert "at step 24 (learning_rate 0.001); last good checkpoint: step 20" in outcome.message
     assert json.loads((folder.path / "result.json").read_text())["status"] == "diverged"
+
+
+def test_what_the_check_traced_is_not_traced_again(small):
+    calls = []
+
+    def loss(outputs, batch):
+        calls.append(outputs)
+        return losses.cross_entropy(outputs, batch)
+
+    for source in (small.source, OnHost(small.source)):
+        built = dataclasses.replace(of_small(small, 6, 8), loss=loss, log_every=3, train=source)
+        calls.clear()
+        experiment.check(built)
+        assert len(list(built.fit(built.init()))) == 2
+        assert len(calls) == 1
 
 
 def test_the_learning_rate_is_logged(built, folder):
