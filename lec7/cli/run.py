@@ -151,14 +151,17 @@ def tell(text: str) -> None:
 
 
 def _run(built, folder, **resuming: bool) -> int:
+    import jax
+
     from lec7 import experiment
     from lec7.cli.progress import watch
     from lec7.train.processes import is_first
 
-    command = f"lec7 run --resume {shlex.quote(str(folder.path))}"
+    several = " --distributed" if jax.process_count() > 1 else ""
+    command = f"lec7 run --resume {shlex.quote(str(folder.path))}{several}"
     again = f"go on with: {command}"
     try:
-        with together(f"{command} --distributed"), watch(quiet=not is_first()) as observer:
+        with together(command), watch(quiet=not is_first()) as observer:
             outcome = experiment.run(built, folder, observer, **resuming)
         if is_first():
             from lec7 import report  # Matplotlib takes a while, for which training need not wait

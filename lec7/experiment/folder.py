@@ -156,7 +156,9 @@ class RunFolder:
                 return None
             if not overwrite:
                 raise taken(path) from None
-            if any(path.iterdir()) and not (path / "config.json").exists():
+            # One that was killed while it wrote its first file has that as a .tmp.
+            foreign = any(item.suffix != ".tmp" for item in path.iterdir())
+            if foreign and not (path / "config.json").exists():
                 raise InputError(
                     f"{path} is no run of lec7's, and so is not overwritten; give another --name"
                 ) from None

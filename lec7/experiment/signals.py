@@ -2,6 +2,7 @@
 
 import contextlib
 import signal
+import threading
 from collections.abc import Iterator
 from types import FrameType
 
@@ -47,12 +48,15 @@ class SharedStopRequest(StopRequest):
 def stop_request(shared: bool = False) -> Iterator[StopRequest]:
     """Catches the first SIGINT or SIGTERM; the second one acts as it would have without this.
 
+    In a thread other than the main one Python hears no signals: they remain whoever's they were.
+
     Args:
         shared: whether several processes are to stop together. Then SIGTERM is JAX's to catch.
     """
     request = SharedStopRequest() if shared else StopRequest()
     caught = (signal.SIGINT,) if shared else (signal.SIGINT, signal.SIGTERM)
-    before = {number: signal.getsignal(number) for number in caught}
+    here = threading.current_thread() is threading.main_thread()
+    before = {number: signal.getsignal(number) for number in caught if here}
 
     def restore() -> None:
         for number, handler in before.items():

@@ -30,7 +30,8 @@ def make_mesh(sizes: str | Mapping[str, int], devices: Sequence[Device] | None =
     Args:
         sizes: by axis, such as `{"data": 4, "fsdp": 2}` or `"data=4,fsdp=2"`; one may be -1, for all devices that are
             left.
-        devices: what it consists of, by default the first of `jax.devices()`; in several processes all of them.
+        devices: what it consists of, by default the first of `jax.devices()`; in several processes all of them, or on
+            a CPU, where there are as many as one makes, the first of each process.
 
     Raises:
         InputError: an axis is unknown or given twice, a size is none, or there are too few devices.
@@ -55,8 +56,14 @@ def make_mesh(sizes: str | Mapping[str, int], devices: Sequence[Device] | None =
     told = ", ".join(f"{axis}={size}" for axis, size in wanted.items())
     if not 0 < count <= len(there) or (rest and count != len(there)):
         raise InputError(f"a mesh of {told.replace('=0', '=-1')} does not fit {len(there)} devices")
-    if count < len(there) and jax.process_count() > 1:
-        raise InputError(f"a mesh of {told} leaves out {len(there) - count} devices of {jax.process_count()} processes")
+    if count < len(there) and (processes := jax.process_count()) > 1:
+        if there[0].platform != "cpu" or count % processes:
+            raise InputError(f"a mesh of {told} leaves out {len(there) - count} devices of {processes} processes")
+        there = [
+            device
+            for process in range(processes)
+            for device in [device for device in there if device.process_index == process][: count // processes]
+        ]
     used, shape, kinds = there[:count], tuple(wanted.values()), (AxisType.Auto,) * len(AXES)
     if len({getattr(device, "slice_index", 0) for device in used}) > 1:  # hosts of GPUs, in order, which JAX refuses
         return Mesh(np.array(used).reshape(shape), AXES, axis_types=kinds)

@@ -46,9 +46,9 @@ def finish(processes):
     return [process.returncode for process in processes], outputs
 
 
-def run(*words, cwd):
+def run(*words, cwd, devices=1):
     there = ("--distributed", "--coordinator", address(), "--processes", 2, "--process")
-    return start(("-m", "lec7", "run", *words, *there), cwd)
+    return start(("-m", "lec7", "run", *words, *there), cwd, devices)
 
 
 SCRIPT = """
@@ -122,8 +122,10 @@ def when_logged(folder, step, processes):
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory):
     folder = tmp_path_factory.mktemp("undisturbed")
-    codes, outputs = finish(run(*WORDS, "--name", "a", cwd=folder))
+    # Of the two devices of each process, the mesh takes one.
+    codes, outputs = finish(run(*WORDS, "--name", "a", cwd=folder, devices=2))
     assert codes == [0, 0], outputs
+    assert "mesh of 2 cpu devices" in outputs[0]
     assert "finished at step 400" in outputs[0]
     assert "step" not in re.sub(r"\[Gloo\].*\n", "", outputs[1])  # the first one alone tells
     return soak.end_of(folder / "runs/a")
@@ -158,7 +160,7 @@ def test_sigterm_to_one_saves_on_all_and_one_process_can_go_on(tmp_path, undistu
     codes, outputs = finish(processes)
     assert codes == [143, 143], outputs
     step = json.loads((folder / "result.json").read_text())["step"]
-    assert f"stopped at step {step}, saved; go on with: lec7 run --resume runs/a" in outputs[0]
+    assert f"stopped at step {step}, saved; go on with: lec7 run --resume runs/a --distributed" in outputs[0]
 
     environment = {name: value for name, value in os.environ.items() if name != "XLA_FLAGS"}
     command = [sys.executable, "-m", "lec7", "run", "--resume", folder, "--mesh", "data=4"]

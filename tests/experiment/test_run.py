@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import signal
+import threading
 
 import jax
 import numpy as np
@@ -12,6 +13,7 @@ from on_host import OnHost
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from lec7 import experiment, losses, optim, report, schedules, train
+from lec7.errors import InputError
 from lec7.experiment.run import Outcome
 from lec7.train.checkpoints import Checkpoints
 
@@ -177,6 +179,25 @@ def test_what_the_check_traced_is_not_traced_again(small):
         experiment.check(built)
         assert len(list(built.fit(built.init()))) == 2
         assert len(calls) == 1
+
+
+def test_in_a_thread_a_run_leaves_signals_alone(built, folder):
+    before, outcomes = signal.getsignal(signal.SIGTERM), []
+    thread = threading.Thread(target=lambda: outcomes.append(experiment.run(built, folder, Watcher())))
+    thread.start()
+    thread.join()
+    assert [outcome.status for outcome in outcomes] == ["finished"]
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_a_folder_that_was_killed_ahead_of_its_first_file_can_be_overwritten(tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "tmp1.tmp").touch()
+    experiment.RunFolder.create(tmp_path, "run", "x", overwrite=True, needed=0)
+    assert list((tmp_path / "run").iterdir()) == []
+    (tmp_path / "run" / "thesis.tex").touch()
+    with pytest.raises(InputError, match="is no run of lec7's, and so is not overwritten"):
+        experiment.RunFolder.create(tmp_path, "run", "x", overwrite=True, needed=0)
 
 
 def test_the_learning_rate_is_logged(built, folder):
