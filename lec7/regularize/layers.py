@@ -1,5 +1,7 @@
 """Flax NNX layers of the noise; in testing (`module.eval()`) each is deterministic."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 from flax import nnx
@@ -190,7 +192,7 @@ class DropConnect(Noise):
     """
 
     def __init__(
-        self, inputs: int, outputs: int, keep: Scalar, per_example: bool = False, *, rngs: nnx.Rngs, **options
+        self, inputs: int, outputs: int, keep: Scalar, per_example: bool = False, *, rngs: nnx.Rngs, **options: Any
     ):
         super().__init__()
         self.linear = nnx.Linear(inputs, outputs, rngs=rngs, **options)
