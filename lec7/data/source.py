@@ -51,7 +51,7 @@ class ArraySource:
         return len(next(iter(self.arrays.values())))
 
     def __getitem__(self, indices: ArrayLike | slice) -> Batch:
-        if isinstance(indices, np.ndarray) and indices.dtype != bool:
+        if isinstance(indices, np.ndarray | jax.Array) and indices.dtype != bool:
             return _gather(self.arrays, indices)
         return {name: array[indices] for name, array in self.arrays.items()}
 

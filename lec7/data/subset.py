@@ -4,6 +4,7 @@ from dataclasses import replace
 from typing import Any, overload
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from lec7.data.host import HostSource
@@ -54,7 +55,7 @@ def take(source: Source, indices: ArrayLike) -> Source:
     """
     if isinstance(source, ArraySource):
         with jax.ensure_compile_time_eval():
-            return ArraySource(source[np.asarray(indices)])
+            return ArraySource(source[jnp.asarray(indices)])
     if isinstance(source, Stream):
         return replace(source, source=take(source.source, indices))
     places = np.asarray(indices)
