@@ -18,7 +18,8 @@ COMMANDS = {
     "eval": "evaluate a run's checkpoint on its test examples",
     "sweep": "train an experiment at many points, as lanes of one program",
     "report": "tell what came out of a sweep, in a table and in pictures",
-    "runs": "list runs with their results",
+    "runs": "list runs with their results, sorted by any of them",
+    "compare": "tell what differs between runs, and their figures side by side",
     "doctor": "tell versions, devices, optional parts and what is missing for them",
 }
 USAGE = """usage: lec7 COMMAND [OPTION ...]

@@ -96,7 +96,7 @@ def begin(file, options: Options, hp, stem: str, more: Mapping[str, Any] | None 
     Returns:
         The exit code, the folder, and what was trained.
     """
-    from lec7 import experiment, tree
+    from lec7 import data, experiment, tree
     from lec7.experiment.folder import describe
     from lec7.train.processes import on_first
 
@@ -110,6 +110,7 @@ def begin(file, options: Options, hp, stem: str, more: Mapping[str, Any] | None 
     def make() -> str:
         made = experiment.RunFolder.create(options.workdir, options.name, stem, options.overwrite, needed)
         settings = many._asdict() | dataclasses.asdict(hardware)
+        settings["data"] = {"train": data.describe(built.train), "test": data.describe(built.test)}
         made.write("config.json", describe(file, hp) | settings | dict(more or {}))
         return str(made.path)
 

@@ -1,6 +1,7 @@
 """Sources of examples, and which of them each step sees."""
 
 from lec7.data.catalogue import digits, fashion_mnist, mnist5k
+from lec7.data.describe import describe
 from lec7.data.folder import ImageFolder, image_folder, read_image
 from lec7.data.images import images
 from lec7.data.memory_maps import memory_maps
@@ -27,6 +28,7 @@ __all__ = [
     "batch",
     "batch_indices",
     "batches",
+    "describe",
     "digits",
     "fashion_mnist",
     "image_folder",

@@ -66,6 +66,11 @@ class Ensemble:
         return self.build(self.seeds[0])
 
     @property
+    def train(self) -> data.Source:
+        """The examples to train on, of the first seed; members may have others."""
+        return self.first.train
+
+    @property
     def test(self) -> data.ArraySource:
         """The examples held out, the same for all."""
         return on_device(self.first.test, "ensembles")

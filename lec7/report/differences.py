@@ -2,15 +2,11 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from statistics import median
 from typing import Any, NamedTuple
 
-from lec7.errors import InputError
 from lec7.experiment import RunFolder
+from lec7.experiment.ending import DAMAGED, UNFINISHED, Ending, ending, finite
 from lec7.experiment.evaluation import RAW
-
-UNFINISHED = "not finished"
-"""The status of a run that has no result: it is being trained, or was killed."""
 
 IGNORED = ("command", "created", "wandb", "classes")
 """Entries of `config.json` that differ from run to run by themselves, or say what others do."""
@@ -41,20 +37,11 @@ class Figure(NamedTuple):
 
     Attributes:
         name: as in the log, such as `"test/accuracy"`; `"best test/accuracy"` is the best of all evaluations.
-        values: one for each run; None where a run has none.
+        values: one for each run; None where a run has none, or one that is not finite.
     """
 
     name: str
     values: tuple[float | None, ...]
-
-
-class Ending(NamedTuple):
-    """How far a run came: `status` is that of its result, `"not finished"` or `"damaged"`, and `message` says more."""
-
-    status: str
-    step: int
-    message: str
-    figures: Mapping[str, float | None]
 
 
 def differences(runs: Sequence[RunFolder]) -> list[Difference]:
@@ -74,8 +61,8 @@ def differences(runs: Sequence[RunFolder]) -> list[Difference]:
 def figures(runs: Sequence[RunFolder]) -> list[Figure]:
     """What came out: the figures of the last evaluation and the best ones, steps, seconds, examples a second."""
     found = [ending(run).figures for run in runs]
-    names = dict.fromkeys(name for each in found for name in each)
-    return [Figure(name, tuple(each.get(name) for each in found)) for name in names]
+    names = sorted(dict.fromkeys(name for each in found for name in each), key=lambda name: not name.startswith("test"))
+    return [Figure(name, tuple(finite(each.get(name)) for each in found)) for name in names]
 
 
 def caveats(runs: Sequence[RunFolder]) -> list[str]:
@@ -89,38 +76,6 @@ def caveats(runs: Sequence[RunFolder]) -> list[str]:
     for other in others:
         told += _other(first, other)
     return told
-
-
-def ending(run: RunFolder) -> Ending:
-    """How far a run came, and its figures; a damaged file is told by the message."""
-    try:
-        result, rows = run.result, run.metrics()
-    except InputError as error:
-        return Ending("damaged", 0, str(error), {})
-    evaluations = [row for row in rows if "test/loss" in row]
-    if result is None:
-        step = rows[-1]["step"] if rows else 0
-        result = {"status": UNFINISHED, "step": step, "metrics": {}, "seconds": None}
-    latest = result["metrics"] or (evaluations[-1] if evaluations else {})
-    found: dict[str, Any] = {name: value for name, value in latest.items() if name != "step"}
-    for name in ("test/accuracy", "test/loss"):
-        values = [value for row in evaluations if (value := number(row.get(name))) is not None]
-        if values:
-            found[f"best {name}"] = max(values) if name == "test/accuracy" else min(values)
-    speeds = [value for row in rows if (value := number(row.get("examples_per_second"))) is not None]
-    found |= {"step": result["step"], "seconds": result["seconds"]}
-    found["examples_per_second"] = median(speeds) if speeds else None
-    numbers = {name: number(value) for name, value in found.items()}
-    return Ending(result["status"], result["step"], result.get("message", ""), numbers)
-
-
-def number(value: Any) -> float | None:
-    """A number of the log; None for one that is missing, or was not finite, which is a text in JSON.
-
-    >>> number(0.5), number("nan"), number(None)
-    (0.5, None, None)
-    """
-    return value if isinstance(value, int | float) else None
 
 
 def labels(runs: Sequence[RunFolder]) -> list[str]:
@@ -151,7 +106,7 @@ def _unfinished(run: RunFolder, config: Mapping[str, Any], end: Ending) -> Itera
     if end.status == "finished":
         return
     of = f" of {steps}" if (steps := config["hyperparameters"].get("steps")) else ""
-    if end.status == "damaged":
+    if end.status == DAMAGED:
         yield f"{run.path} is damaged, and has no figures here: {end.message}"
     elif end.status == UNFINISHED:
         yield f"{run.path} is not finished, at step {end.step}{of}: it is being trained, or was killed"
