@@ -20,15 +20,25 @@ class Range(NamedTuple):
 
 
 FINITE = Range("a finite number", math.isfinite)
+"""No NaN, and no infinity."""
 POSITIVE = Range("a finite number more than 0", lambda x: 0 < x < math.inf)
+"""Lengths and temperatures."""
 NOT_NEGATIVE = Range("a finite number, at least 0", lambda x: 0 <= x < math.inf)
+"""Rates, and amounts of noise."""
 FROM_ONE = Range("a finite number, at least 1", lambda x: 1 <= x < math.inf)
+"""Factors that don't shrink."""
 WHOLE = Range("a whole number, at least 0", lambda x: 0 <= x < math.inf and x == int(x))
+"""Steps, as floats may give them."""
 WHOLE_FROM_ONE = Range("a whole number, at least 1", lambda x: 1 <= x < math.inf and x == int(x))
+"""Counts, as floats may give them."""
 FRACTION = Range("a number in [0, 1]", lambda x: 0 <= x <= 1)
+"""Parts, 0 and all included."""
 FACTOR = Range("a number in (0, 1]", lambda x: 0 < x <= 1)
+"""What shrinks, or leaves as it is."""
 INSIDE = Range("a number in (0, 1)", lambda x: 0 < x < 1)
+"""Parts, neither 0 nor all."""
 DECAY = Range("a number in [0, 1)", lambda x: 0 <= x < 1)
+"""What a mean keeps of itself."""
 
 
 def number(name: str, given: Scalar, within: Range, meaning: str) -> jax.Array:

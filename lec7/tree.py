@@ -15,6 +15,7 @@ from lec7.errors import InputError, nearest
 from lec7.typing import PyTree
 
 Node = TypeVar("Node")
+"""A type that `nodes` is to find."""
 
 
 def path_name(path: KeyPath) -> str:

@@ -2,7 +2,6 @@
 
 import math
 import re
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -10,17 +9,17 @@ import numpy as np
 import optax
 import pytest
 from jax.sharding import AbstractMesh
+from pages import ROOT, blocks, python
 
 from lec7 import averaging, losses, models, optim, train, tree
 from lec7.cli.distributed import GONE, HEARTBEAT_SECONDS
 from lec7.train.checkpoints import Checkpoints
 from lec7.train.feed import CHUNK_BYTES
 
-ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "scaling.md").read_text()
 PAPER = " ".join((ROOT / "ARCHITECTURE.md").read_text().split("## Scaling, on paper")[1].split())
-MESH, REPLICAS, STREAM, LOOP = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
-(TABLE,) = re.findall(r"```\n(array .*?)```", PAGE, re.DOTALL)
+MESH, REPLICAS, STREAM, LOOP = python(ROOT / "docs" / "scaling.md")
+(TABLE,) = (block.text for block in blocks(ROOT / "docs" / "scaling.md") if block.language == "text")
 
 
 def run(block, names):

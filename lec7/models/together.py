@@ -9,6 +9,7 @@ from lec7.errors import InputError, nearest
 from lec7.typing import PyTree, wide
 
 How = Literal["probabilities", "logits", "vote", "outputs"]
+"""What is averaged of several answers."""
 
 
 def together(outputs: PyTree, how: How = "probabilities", weights: jax.Array | None = None) -> PyTree:

@@ -18,6 +18,7 @@ from lec7.optim.second_order import bfgs, lbfgs, newton, newton_cg
 from lec7.typing import Scalar, Schedule
 
 Convention = Literal["lecture", "torch", "optax"]
+"""Whose formula and whose defaults a name means."""
 Optimizer = optax.GradientTransformationExtraArgs
 Rate = Scalar | Schedule
 

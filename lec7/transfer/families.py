@@ -60,3 +60,4 @@ FAMILIES: Mapping[str, Family] = MappingProxyType(
         "vit-base": Family(models.vit_base, rules.VIT, VIT, "hf:timm/vit_base_patch16_224.augreg_in21k_ft_in1k"),
     }
 )
+"""The networks that `pretrained` knows, by name."""
