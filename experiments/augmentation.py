@@ -6,15 +6,15 @@
 Images, network and training are those of experiments/regularization.py, without any regularizer.
 """
 
-import sys
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Literal, get_args
 
+import claims
 import jax
-import tyro
-from regularization import Effort, Regularization, Training, accuracies, head, images, row
+from regularization import Effort, Regularization, Training, accuracies, head, images, row, worth
 from regularization import experiment as plain
 
 from lec7 import augment, data, train
@@ -118,7 +118,7 @@ class Options(Effort):
     """Rows to print, by the names that `--use` has; all by default."""
 
 
-def main(options: Options) -> None:
+def main(options: Options) -> Iterator[claims.Finding]:
     """Prints the table, in Markdown."""
     train.device_per_core()
     options = options.settled()
@@ -127,18 +127,17 @@ def main(options: Options) -> None:
     if unknown := set(options.only) - set(rows):
         raise InputError(f"--only has {min(unknown)!r}, expected some of {', '.join(map(repr, rows))}")
     print(head("augmentation", options.judge))
+    found = {}
     for name in options.only or rows:
         begun = time.perf_counter()
         hp = Augmented(use=rows[name], steps=options.steps)
-        found = accuracies(partial(experiment, hp), options.replicates, options.judge)
-        print(row(TITLES.get(name, name), found, time.perf_counter() - begun), flush=True)
-    if "together" in (options.only or rows):
+        found[TITLES.get(name, name)] = accuracies(partial(experiment, hp), options.replicates, options.judge)
+        print(row(TITLES.get(name, name), found[TITLES.get(name, name)], time.perf_counter() - begun), flush=True)
+    if "together" in found:
         print(f"\nTogether: {', '.join(options.together)}.")
+    if "none" in found and len(found) > 1:
+        yield from worth(found, "an augmentation")
 
 
 if __name__ == "__main__":
-    try:
-        main(tyro.cli(Options, description=__doc__))
-    except InputError as error:
-        print(f"augmentation.py: {error}", file=sys.stderr)
-        sys.exit(2)
+    claims.command(main, Options)

@@ -51,3 +51,9 @@ def build(hp: Digits) -> Experiment:
         log_every=50,
         evaluate_every=250,
     )
+
+
+if __name__ == "__main__":
+    import claims
+
+    claims.training(build, Digits, "an MLP tells 97 % of the digits right that it has not seen", accuracy=0.97)

@@ -9,7 +9,6 @@ Methods that the lecture claims for the price of one training have one: as many 
 
 import itertools
 import statistics
-import sys
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -17,10 +16,10 @@ from dataclasses import dataclass, replace
 from functools import cache
 from typing import Literal, NamedTuple
 
+import claims
 import jax
 import jax.numpy as jnp
 import optax
-import tyro
 
 from lec7 import averaging, data, ensemble, losses, models, optim, schedules, train
 from lec7.errors import InputError
@@ -91,7 +90,7 @@ def build(hp: Ensembles) -> Experiment:
 
 
 @dataclass(frozen=True)
-class Options:
+class Options(claims.Effort):
     """How much to train for the table."""
 
     replicates: int = 3
@@ -102,6 +101,19 @@ class Options:
     """Dropout masks of MC dropout."""
     steps: int = 1500
     """Training steps of a single model."""
+
+    def settled(self) -> "Options":
+        """Of a quick trial small numbers; what can't be done is refused."""
+        k = Ensembles.cycles
+        for name, least, why in (
+            ("replicates", 1, "how often each method is tried"),
+            ("members", 2, "of which half are the smaller ensemble"),
+            ("masks", 1, "dropout masks"),
+            ("steps", 200 * k, f"of which each of {k} hurried members has a part that is long enough to be timed"),
+        ):
+            if (given := getattr(self, name)) < least:
+                raise InputError(f"--{name} is {given}, expected at least {least}, {why}")
+        return replace(self, replicates=1, members=2, masks=2, steps=50 * k) if self.quick else self
 
 
 class Trained(NamedTuple):
@@ -120,7 +132,7 @@ def trained(hp: Ensembles, runs: int) -> Trained:
     return Trained(many, many.variables(state))
 
 
-def run_times(programs: Sequence[Trained], turns: int = 5) -> list[float]:
+def run_times(programs: Sequence[Trained], turns: int) -> list[float]:
     """The seconds that one run of each takes: the median over windows, in turns, so that noise meets them all."""
     going = [program.many.fit(program.many.init()) for program in programs]
     for program in going:
@@ -175,19 +187,12 @@ def compare(options: Options) -> Iterator[tuple[str, int, float, Metrics]]:
     """For each replicate and each method its name, its trainings, its seconds, and its scores."""
     n, hp = options.members, Ensembles(steps=options.steps)
     half, k = n // 2, hp.cycles
-    for name, least, why in (
-        ("replicates", 1, "how often each method is tried"),
-        ("members", 2, "of which half are the smaller ensemble"),
-        ("masks", 1, "dropout masks"),
-        ("steps", 200 * k, f"of which each of {k} hurried members has a part that is long enough to be timed"),
-    ):
-        if (given := getattr(options, name)) < least:
-            raise InputError(f"--{name} is {given}, expected at least {least}, {why}")
     long = trained(hp, options.replicates * n)
     short = trained(replace(hp, steps=hp.steps // k), options.replicates * k)
     cyclic = trained(replace(hp, method="snapshots"), options.replicates)
     swa = trained(replace(hp, method="swa"), options.replicates)
-    single, of_long, of_short, of_cyclic, of_swa = run_times([trained(hp, 1), long, short, cyclic, swa])
+    turns = 1 if options.quick else 5
+    single, of_long, of_short, of_cyclic, of_swa = run_times([trained(hp, 1), long, short, cyclic, swa], turns)
     judge = Judge(build(hp), options.masks)
     for i in range(options.replicates):
         members = at(long.variables["raw"], slice(i * n, (i + 1) * n))
@@ -212,9 +217,10 @@ def compare(options: Options) -> Iterator[tuple[str, int, float, Metrics]]:
             yield name, trainings, seconds, ensemble.scores(probabilities, judge.labels)
 
 
-def main(options: Options) -> None:
+def main(options: Options) -> Iterator[claims.Finding]:
     """Prints the table, in Markdown."""
     train.device_per_core()
+    options = options.settled()
     costs, found = {}, defaultdict(list)
     for name, *cost, scores in compare(options):
         costs[name] = cost
@@ -228,10 +234,22 @@ def main(options: Options) -> None:
         means = f"{statistics.mean(nll):.3f} | {statistics.mean(ece):.3f}"
         print(f"| {name:<33} | {trainings:9} | {percent:>12} | {means} | {seconds:8.1f} |")
 
+    def gain(name: str) -> float:
+        """Points of accuracy over the single model, the mean over replicates."""
+        pairs = zip(found[name], found["single model"], strict=True)
+        return 100 * statistics.mean(one["accuracy"] - other["accuracy"] for one, other in pairs)
+
+    for claim, name in (
+        ("several models that were trained apart do better than one", f"{options.members} members"),
+        ("snapshots of one training do better than its end, for the price of one", f"{Ensembles.cycles} snapshots"),
+        ("a moving average of the parameters does better than the parameters", "EMA"),
+    ):
+        yield claims.Finding(claim, gain(name) > 0, f"{name}: {gain(name):+.2f} points")
+    whole = gain(f"{options.members} members")
+    yield claims.Finding(
+        "an ensemble is worth two points of accuracy", whole >= 2, f"{options.members} members are worth {whole:.2f}"
+    )
+
 
 if __name__ == "__main__":
-    try:
-        main(tyro.cli(Options, description=__doc__))
-    except InputError as error:
-        print(f"ensembles.py: {error}", file=sys.stderr)
-        sys.exit(2)
+    claims.command(main, Options)

@@ -55,3 +55,9 @@ def build(hp: Fashion) -> Experiment:
         log_every=20,
         evaluate_every=469,
     )
+
+
+if __name__ == "__main__":
+    import claims
+
+    claims.training(build, Fashion, "a small CNN tells 91 % of the garments right after three epochs", accuracy=0.91)

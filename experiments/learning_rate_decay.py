@@ -8,13 +8,13 @@ exponentially, as 1/t, by half a cosine. Each has the best of nine rates, and it
 one, by the loss on 500 digits held out; the figures are of 1,000 others, with seeds that had no part in the choice.
 """
 
-import statistics
-import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import tyro
+import best
+import claims
 from matplotlib.figure import Figure
 
 from lec7 import data, losses, models, optim, schedules, sweep, train
@@ -83,99 +83,77 @@ def build(hp: LearningRateDecay) -> Experiment:
 
 
 @dataclass(frozen=True)
-class Options:
-    """How much to try."""
+class Options(claims.Effort):
+    """How much to try, and where the picture goes."""
 
-    quick: bool = False
-    """A look in under a minute: fewer decays, rates, seeds and steps, which shows how it works and proves nothing."""
     output: Path = Path("learning_rate_decay.png")
     """The picture."""
 
 
-def main(options: Options) -> None:
+def main(options: Options) -> Iterator[claims.Finding]:
     """Prints the table and draws the picture."""
-    begin = time.monotonic()
     train.device_per_core()
-    steps, rates, seeds = (200, 4, 1) if options.quick else (2000, 9, 3)
+    steps, rates, seeds, fresh = (200, 4, 1, 2) if options.quick else (2000, 9, 3, 8)
     tried = ("none", "step", "cosine") if options.quick else tuple(TITLES)
-    hp = LearningRateDecay(steps=steps, judge="validation")
     points = [
-        {"decay": decay, "learning_rate": rate, "strength": strength, "seed": seed}
+        {"decay": decay, "learning_rate": rate, "strength": strength}
         for decay in tried
         for rate in sweep.log(1e-3, 0.3, rates).values()
         for strength in ((0.5, 1.0, 1.5) if decay in STRONG else (1.0,))
-        for seed in range(seeds)
     ]
-    judge = sweep.Judge("test/loss")
-    chosen = sweep.run(build, points, hp, judge=judge, observer=Said())
-    best = {decay: of(chosen, decay)[0].hyperparameters for decay in tried}
-    fresh = range(100, 100 + (2 if options.quick else 8))
-    final = [{**best[decay], "judge": "test", "seed": seed} for decay in tried for seed in fresh]
-    found = sweep.run(build, final, hp, judge=judge, observer=Said())
-    results = {decay: of(found, decay)[0] for decay in tried}
-
+    hp = LearningRateDecay(steps=steps)
+    found = best.find(build, hp, "decay", points, range(seeds), range(100, 100 + fresh))
     print(f"| {'decay':<12} | rate  | strength | test accuracy [%] |     test loss     |")
     print(f"|{'-' * 14}|------:|---------:|------------------:|------------------:|")
-    for decay, setting in results.items():
+    for decay, setting in found.settings.items():
         rate, strength = setting.hyperparameters["learning_rate"], setting.hyperparameters["strength"]
-        accuracy = spread([100 * row.metrics["test/accuracy"] for row in setting.rows], 2)
+        accuracy = best.spread([100 * value for value in best.values(setting, "test/accuracy")], 2)
         shown = f"{strength:g}" if decay in STRONG else ""
-        loss = spread([row.metrics["test/loss"] for row in setting.rows], 4)
+        loss = best.spread(best.values(setting, "test/loss"), 4)
         print(f"| {TITLES[decay]:<12} | {rate:.3f} | {shown:>8} | {accuracy:>17} | {loss:>17} |")
-    draw(chosen, results, options.output)
-    decays = [results[decay].mean for decay in tried if decay != "none"]
-    better = sum(mean < results["none"].mean for mean in decays)
-    print(f"\n{better} of {len(decays)} decays have a lower test loss than no decay at its best rate,")
-    print(f"and the best of them {results['none'].mean / min(decays):.2f} times lower")
-    print(f"{len(points) + len(final)} runs in {time.monotonic() - begin:.0f} s; drawn in {options.output}")
+    draw(found, options.output)
+    print(f"\n{found.runs} runs; drawn in {options.output}")
+    yield from findings(found)
 
 
-class Said(sweep.Silent):
-    """Prints what a sweep says of its programs."""
-
-    def say(self, text: str) -> None:
-        """Prints a line."""
-        print(text, flush=True)
-
-
-def of(results: sweep.Results, decay: str) -> list[sweep.Setting]:
-    """The settings with a decay, the best first."""
-    return [one for one in results.settings() if one.hyperparameters["decay"] == decay]
-
-
-def spread(values: list[float], places: int) -> str:
-    """Mean and standard deviation over seeds."""
-    return f"{statistics.mean(values):.{places}f} ± {statistics.stdev(values):.{places}f}"
-
-
-def mean_curve(setting: sweep.Setting, name: str) -> tuple[list[int], list[float]]:
-    """A curve's mean over seeds."""
-    curves = [row.curves[name] for row in setting.rows]
-    return [step for step, _ in curves[0]], [statistics.mean(v for _, v in at) for at in zip(*curves, strict=True)]
+def findings(found: best.Best) -> Iterator[claims.Finding]:
+    """What the lecture says, and whether it is so."""
+    constant = found.settings["none"]
+    decays = {decay: setting.mean for decay, setting in found.settings.items() if decay != "none"}
+    lower = [decay for decay, loss in decays.items() if loss < constant.mean]
+    yield claims.Finding(
+        "a decay is better than the best rate without one",
+        len(lower) == len(decays),
+        f"{len(lower)} of {len(decays)} decays have a lower test loss, the best of them "
+        f"{constant.mean / min(decays.values()):.2f} times lower",
+    )
+    rates = {decay: setting.hyperparameters["learning_rate"] for decay, setting in found.settings.items()}
+    yield claims.Finding(
+        "a rate that is found without decay is a good one with it",
+        min(rate for decay, rate in rates.items() if decay != "none") <= 2 * rates["none"],
+        f"the best rate is {rates['none']:.2g} without decay, and with one "
+        + ", ".join(f"{rate:.2g}" for decay, rate in rates.items() if decay != "none"),
+    )
 
 
-def draw(chosen: sweep.Results, results: dict[str, sweep.Setting], path: Path) -> None:
+def draw(found: best.Best, path: Path) -> None:
     """The loss against the rate without decay and with it, and the curves at each one's best rate."""
     figure = Figure(figsize=(13.5, 3.8), layout="constrained")
     against, rates, training, testing = figure.subplots(1, 4)
-    for decay, setting in results.items():
+    for decay, setting in found.settings.items():
         style: dict[str, Any] = {"color": COLOURS[decay], "label": TITLES[decay], "linewidth": 1.6}
-        best: dict[float, float] = {}
-        for one in of(chosen, decay):
-            best.setdefault(one.hyperparameters["learning_rate"], one.mean)
-        against.plot(*zip(*sorted(best.items()), strict=True), marker=".", **style)
-        rates.plot(*mean_curve(setting, "train/learning_rate"), **style)
-        training.plot(*mean_curve(setting, "train/loss"), **style)
-        testing.plot(*mean_curve(setting, "test/loss"), marker=".", **style)
+        against.plot(*found.by_rate(decay), marker=".", **style)
+        best.plot(rates, setting, "train/learning_rate", **style)
+        best.plot(training, setting, "train/loss", **style)
+        best.plot(testing, setting, "test/loss", marker=".", **style)
     against.set(xscale="log", yscale="log", xlabel="learning rate at the start", title="validation loss, best strength")
-    rates.set(yscale="log", ylim=(1e-4, None), xlabel="step", title="learning rate, each at its best")
-    training.set(yscale="log", xlabel="step", title="training loss")
-    testing.set(yscale="log", xlabel="step", title="test loss")
-    for axes in figure.axes:
-        axes.grid(alpha=0.3)
+    against.grid(alpha=0.3)
+    rates.set(yscale="log", ylim=(1e-4, None), title="learning rate, each at its best")
+    training.set(yscale="log", title="training loss")
+    testing.set(yscale="log", title="test loss")
     against.legend(title="decay", fontsize="small")
     figure.savefig(path, dpi=110)
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Options, description=__doc__))
+    claims.command(main, Options)

@@ -8,17 +8,16 @@ others. The rates, and what goes together, were chosen on 1,000 further images (
 """
 
 import statistics
-import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from typing import Literal, NamedTuple, Self
 
+import claims
 import jax
 import jax.numpy as jnp
 import optax
-import tyro
 from flax import nnx
 
 from lec7 import data, losses, models, optim, random, regularize, schedules, train
@@ -220,7 +219,7 @@ TOGETHER: tuple[Regularizer, ...] = ("label_smoothing", "drop_connect", "batch_n
 
 
 @dataclass(frozen=True)
-class Effort:
+class Effort(claims.Effort):
     """How much is tried."""
 
     replicates: int = 3
@@ -229,8 +228,6 @@ class Effort:
     """Training steps of a run."""
     judge: Literal["test", "validation"] = "test"
     """Which images tell: those to test with, or those to choose by."""
-    quick: bool = False
-    """One run of 100 steps each, to see that it runs."""
 
     def settled(self) -> Self:
         """Of a quick trial one short run; what can't be done is refused."""
@@ -252,12 +249,14 @@ class Options(Effort):
 NAMES = ("mnist", "fashion")
 
 
+Found = tuple[jax.Array, jax.Array]
+"""Accuracies in training and testing, [data sets, replicates] each."""
 Make = Callable[[jax.Array, data.ArraySource, data.ArraySource], Experiment]
 """From a seed, examples to train on and others to test with."""
 
 
-def accuracies(make: Make, replicates: int, judge: str) -> tuple[jax.Array, jax.Array]:
-    """Accuracies in training and testing, [data sets, replicates] each, of runs in one program."""
+def accuracies(make: Make, replicates: int, judge: str) -> Found:
+    """What runs in one program come to."""
 
     def run(seed, examples, others):
         made = make(seed, examples, others)
@@ -290,7 +289,7 @@ def head(what: str, judge: str) -> str:
     return f"| {what:<24} | {figures} | time [s] |\n|---|" + "---:|" * 7
 
 
-def row(name: str, found: tuple[jax.Array, jax.Array], seconds: float) -> str:
+def row(name: str, found: Found, seconds: float) -> str:
     """A line of the table."""
     cells = []
     for in_training, in_testing in zip(*found, strict=True):
@@ -306,22 +305,48 @@ def seeded(
     return experiment(replace(hp, seed=seed), examples, others)
 
 
-def main(options: Options) -> None:
+def worth(found: Mapping[str, Found], what: str) -> Iterator[claims.Finding]:
+    """What each is worth beside `"none"`, on each data set."""
+    for i, name in enumerate(NAMES):
+        tested = {row: 100 * float(jnp.mean(in_testing[i])) for row, (_, in_testing) in found.items()}
+        gaps = {row: 100 * float(jnp.mean(in_training[i])) - tested[row] for row, (in_training, _) in found.items()}
+        others = [row for row in found if row != "none"]
+        closer = [row for row in others if gaps[row] < gaps["none"]]
+        better = [row for row in others if tested[row] > tested["none"]]
+        yield claims.Finding(
+            f"{what} narrows the gap between training and testing on {name}",
+            len(closer) == len(others),
+            f"{len(closer)} of {len(others)} do, from {gaps['none']:.2f} points to {min(gaps.values()):.2f} at best"
+            + left_out(others, closer),
+        )
+        yield claims.Finding(
+            f"{what} raises the accuracy in testing on {name}",
+            len(better) == len(others),
+            f"{len(better)} of {len(others)} do, from {tested['none']:.2f} % to {max(tested.values()):.2f} % at best"
+            + left_out(others, better),
+        )
+
+
+def left_out(everything: Sequence[str], found: Sequence[str]) -> str:
+    """Names those that are not among the found, where they are few."""
+    rest = [name for name in everything if name not in found]
+    return f"; not {', '.join(rest)}" if 0 < len(rest) <= 6 else ""
+
+
+def main(options: Options) -> Iterator[claims.Finding]:
     """Prints the table, in Markdown."""
     train.device_per_core()
     options = options.settled()
     print(head("regularizer", options.judge))
+    found = {}
     for name, used in {**ALONE, "together": options.together}.items():
         begun = time.perf_counter()
         hp = Regularization(use=used, steps=options.steps)
-        found = accuracies(partial(seeded, hp), options.replicates, options.judge)
-        print(row(name, found, time.perf_counter() - begun), flush=True)
+        found[name] = accuracies(partial(seeded, hp), options.replicates, options.judge)
+        print(row(name, found[name], time.perf_counter() - begun), flush=True)
     print(f"\nTogether: {', '.join(options.together)}.")
+    yield from worth(found, "a regularizer")
 
 
 if __name__ == "__main__":
-    try:
-        main(tyro.cli(Options, description=__doc__))
-    except InputError as error:
-        print(f"regularization.py: {error}", file=sys.stderr)
-        sys.exit(2)
+    claims.command(main, Options)

@@ -8,18 +8,17 @@ length of their steps by themselves; Adam and momentum have the best of sixteen 
 digits, forward and back; a product of the Hessian with a vector counts as two of them.
 """
 
-import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
+import claims
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-import tyro
 from matplotlib.figure import Figure
 
 from lec7 import averaging, data, losses, models, optim
@@ -68,7 +67,7 @@ def build(hp: SecondOrder) -> Experiment:
 
 
 @dataclass(frozen=True)
-class Options:
+class Options(claims.Effort):
     """How long to look."""
 
     gradients: int = 1000
@@ -79,6 +78,15 @@ class Options:
     """Gradients of all digits, in small batches."""
     output: Path = Path("second_order.png")
     """Where the picture goes."""
+
+    def settled(self) -> "Options":
+        """Of a quick trial small numbers; what can't be done is refused."""
+        for name in ("gradients", "small_gradients"):
+            if not (given := getattr(self, name)) >= 1:
+                raise InputError(
+                    f"--{name.replace('_', '-')} is {given}, expected at least 1, the price of a run in gradients"
+                )
+        return replace(self, gradients=40, small_gradients=1) if self.quick else self
 
 
 L2 = 1e-3
@@ -192,13 +200,9 @@ def draw(found: dict[str, Curve], options: Options) -> None:
     figure.savefig(options.output, dpi=110)
 
 
-def main(options: Options) -> None:
+def main(options: Options) -> Iterator[claims.Finding]:
     """Prints two tables, in Markdown, and draws the picture."""
-    for name in ("gradients", "small_gradients"):
-        if not (given := getattr(options, name)) >= 1:
-            raise InputError(
-                f"--{name.replace('_', '-')} is {given}, expected at least 1, the price of a run in gradients"
-            )
+    options = options.settled()
     hp, digits = SecondOrder(), Digits(SecondOrder())
     found = full_batch(digits, options.gradients)
     low = f"to {options.target:g}"
@@ -211,17 +215,26 @@ def main(options: Options) -> None:
         print(f"| {name:<24} | {gradients:18.0f} | {1000 * seconds:11.1f} | {lowest:16.4f} | {accuracy:17.2f} |")
     print(f"\n| {'64 digits at each step':<24} | objective at the end | test accuracy [%] |")
     print(f"|{'-' * 26}|{'-' * 21}:|{'-' * 18}:|")
+    ends = {}
     for name, rate in (("lbfgs", 0.0), ("adam", 3e-3), ("momentum", 0.1)):
         small = replace(hp, optimizer=name, learning_rate=rate, batch_size=64, steps=10_000)
-        value, accuracy = small_batches(digits, small, options.small_gradients)
-        print(f"| {name:<24} | {value:20.4f} | {100 * accuracy:17.2f} |")
+        ends[name], accuracy = small_batches(digits, small, options.small_gradients)
+        print(f"| {name:<24} | {ends[name]:20.4f} | {100 * accuracy:17.2f} |")
     draw(found, options)
     print(f"\n{options.output} has the objective against gradients and against time")
+    spent = {name.partition(",")[0]: curve.when(options.target)[0] for name, curve in found.items()}
+    first, second = (min(spent[name] for name in names) for names in (("Adam", "momentum"), ("BFGS", "L-BFGS")))
+    yield claims.Finding(
+        "with the full batch BFGS and L-BFGS need fewer gradients than the best first-order optimizer",
+        second < first,
+        f"{second:.0f} to an objective of {options.target:g} against {first:.0f}",
+    )
+    yield claims.Finding(
+        "L-BFGS does not transfer well to small batches",
+        ends["lbfgs"] > ends["adam"],
+        f"its objective is {ends['lbfgs']:.4f} after as many gradients, and Adam's {ends['adam']:.4f}",
+    )
 
 
 if __name__ == "__main__":
-    try:
-        main(tyro.cli(Options, description=__doc__))
-    except InputError as error:
-        print(f"second_order.py: {error}", file=sys.stderr)
-        sys.exit(2)
+    claims.command(main, Options)

@@ -20,18 +20,17 @@ image once, and the rest is trained on what it gives. Needs the extras `efficien
 
 import os
 import statistics
-import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args
 
+import claims
 import jax
 import numpy as np
 import optax
-import tyro
 
 from lec7 import data, losses, models, optim, schedules, train, transfer
 from lec7.errors import InputError
@@ -53,7 +52,7 @@ UPPER = "blocks/12"
 
 
 @dataclass(frozen=True)
-class Options:
+class Options(claims.Effort):
     """What to try, and how long."""
 
     few: int = 5
@@ -80,8 +79,6 @@ class Options:
     """Folder of Fashion-MNIST's IDX files; by default that of Debian's package."""
     cache: Path = field(default_factory=transfer.cache_folder)
     """Folder to keep features (some 400 MB) and compiled programs in."""
-    quick: bool = False
-    """One short run of each row with few images, and small ones, to see that it runs."""
 
     def settled(self) -> "Options":
         """Of a quick trial small numbers; what can't be done is refused."""
@@ -294,7 +291,7 @@ def mean_and_spread(values: Sequence[float], sign: str = "") -> str:
     return f"{100 * statistics.mean(values):{sign}.1f}{spread}"
 
 
-def verdict(row: Row) -> str:
+def verdict(row: Row) -> claims.Finding:
     """Whether the lecture's choice is the best of the row: by more than the spread of the differences over seeds."""
     told, better, close = [], [], []
     for method in METHODS:
@@ -308,15 +305,18 @@ def verdict(row: Row) -> str:
         elif statistics.mean(gains) < 0:
             better.append(TITLES[method])
     if better:
-        answer = f"NO, better: {', '.join(better)}"
+        answer = f"better: {', '.join(better)}"
     else:
-        answer = f"undecided, within the spread: {', '.join(close)}" if close else "yes"
-    return f"- {row.kind} images, {row.amount}: {TITLES[row.choice]} is best: {answer} ({'; '.join(told)})."
+        answer = f"within the spread: {', '.join(close)}" if close else "by more than the spread"
+    holds = False if better else None if close else True
+    return claims.Finding(
+        f"{row.kind} images, {row.amount}: {TITLES[row.choice]} is best", holds, f"{answer} ({'; '.join(told)})"
+    )
 
 
-def main(options: Options) -> None:
-    """Prints the table, in Markdown, and whether it bears the lecture out."""
-    options, begun = options.settled(), time.perf_counter()
+def main(options: Options) -> Iterator[claims.Finding]:
+    """Prints the table, in Markdown."""
+    options = options.settled()
     if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
         jax.config.update("jax_compilation_cache_dir", str(options.cache / "programs"))
     network = transfer.pretrained("efficientnet-lite0")
@@ -343,18 +343,8 @@ def main(options: Options) -> None:
             since = now
     print(f"\nFine-tuned in {options.steps} steps of {options.batch_size} from, row by row: {', '.join(plans)}.")
     print(f"From scratch in {options.scratch_steps} steps. The earlier stage is {options.earlier}.")
-    print(f"{time.perf_counter() - begun:.0f} s in all.\n")
-    if options.quick:
-        print("A quick run tells that all of it runs, and nothing about the lecture.")
-        return
-    print("Is the lecture's choice the best?\n")
-    for row in rows:
-        print(verdict(row))
+    yield from map(verdict, rows)
 
 
 if __name__ == "__main__":
-    try:
-        main(tyro.cli(Options, description=__doc__))
-    except InputError as error:
-        print(f"transfer.py: {error}", file=sys.stderr)
-        sys.exit(2)
+    claims.command(main, Options)

@@ -37,7 +37,8 @@ def test_two_mixtures_are_refused():
 @pytest.mark.skipif(not FASHION_MNIST.is_dir(), reason="needs Debian's dataset-fashion-mnist")
 def test_it_prints_a_row_for_each(capsys, monkeypatch):
     monkeypatch.setattr(train, "device_per_core", lambda: None)  # the tests have eight devices already
-    MODULE.main(MODULE.Options(replicates=1, steps=2, only=("none", "together")))
+    found = list(MODULE.main(MODULE.Options(replicates=1, steps=2, only=("none", "together"))))
+    assert len(found) == 4
     said = capsys.readouterr().out
     assert "| none " in said
     assert "| together " in said
@@ -54,9 +55,9 @@ def test_rows_are_chosen_by_the_names_of_what_augments(capsys, monkeypatch):
 
     monkeypatch.setattr(MODULE, "accuracies", accuracies)
     monkeypatch.setattr(train, "device_per_core", lambda: None)
-    MODULE.main(tyro.cli(MODULE.Options, args=["--only", "none", "random_crop", "cutmix", "together"]))
+    list(MODULE.main(tyro.cli(MODULE.Options, args=["--only", "none", "random_crop", "cutmix", "together"])))
     assert used == [(), ("random_crop",), ("cutmix",), MODULE.TOGETHER]
     rows = [line.split("|")[1].strip() for line in capsys.readouterr().out.splitlines()[2:6]]
     assert rows == ["none", "crop of 4 pixels' padding", "CutMix", "together"]
     with pytest.raises(InputError, match="--only has 'nothing'"):
-        MODULE.main(MODULE.Options(only=("nothing",)))
+        list(MODULE.main(MODULE.Options(only=("nothing",))))

@@ -79,10 +79,16 @@ def test_the_verdict_compares_runs_of_the_same_seed(module):
         others = {"scratch": (0.1, 0.2, 0.3), "earlier": (0.2, 0.3, 0.4)}
         return module.verdict(module.Row("similar", "few", {"head": head, "tuned": tuned, **others}))
 
-    assert "head features is best: yes" in verdict((0.5, 0.6, 0.7), (0.45, 0.55, 0.65))
-    assert "+5.0 ± 0.0 against fine-tuned" in verdict((0.5, 0.6, 0.7), (0.45, 0.55, 0.65))
-    assert "best: NO, better: fine-tuned" in verdict((0.5, 0.6, 0.7), (0.6, 0.7, 0.8))
-    assert "undecided, within the spread: fine-tuned" in verdict((0.5, 0.6, 0.7), (0.6, 0.5, 0.7))
+    sure = verdict((0.5, 0.6, 0.7), (0.45, 0.55, 0.65))
+    assert sure.holds
+    assert sure.claim == "similar images, few: head features is best"
+    assert "+5.0 ± 0.0 against fine-tuned" in sure.figures
+    wrong = verdict((0.5, 0.6, 0.7), (0.6, 0.7, 0.8))
+    assert wrong.holds is False
+    assert wrong.figures.startswith("better: fine-tuned (")
+    undecided = verdict((0.5, 0.6, 0.7), (0.6, 0.5, 0.7))
+    assert undecided.holds is None
+    assert undecided.figures.startswith("within the spread: fine-tuned (")
 
 
 def test_the_lecture_chooses_as_its_table_does(module):
