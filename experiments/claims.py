@@ -45,7 +45,7 @@ class Effort:
     quick: bool = False
     """All of it in small, to see that it runs; its figures say nothing about the lecture."""
     results: Path | None = None
-    """A JSON file for what was found, of which scripts/experiments makes the index."""
+    """A JSON file for what was found, of which scripts/run_experiments.py makes the index."""
 
 
 Options = TypeVar("Options", bound=Effort)
