@@ -27,6 +27,7 @@ PARTS = {
     "photographs() data": ("skimage", "pip install 'lec7[photographs]'"),
     "sweeps' sampler tpe": ("optuna", "pip install 'lec7[optuna]'"),
     "TensorBoard viewer": ("tensorboard", "pip install 'lec7[tensorboard]'"),
+    "Weights & Biases": ("wandb", "pip install 'lec7[wandb]'"),
 }
 
 HUGE_PAGES = Path("/sys/kernel/mm/transparent_hugepage/enabled")

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import secrets
 import shlex
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
@@ -17,6 +19,9 @@ from lec7.cli.hardware import Hardware, hardware_of, make_devices
 from lec7.cli.options import read, read_with_hyperparameters
 from lec7.errors import InputError
 
+if TYPE_CHECKING:
+    from lec7.experiment.log import MakeWriter
+
 DIVERGED = 3
 AFRESH = ("mesh", "examples", *(field.name for field in dataclasses.fields(Distributed)))
 """Options that may be others when a run is resumed: they change no number but by rounding."""
@@ -24,7 +29,7 @@ AFRESH = ("mesh", "examples", *(field.name for field in dataclasses.fields(Distr
 
 @dataclass(frozen=True)
 class Trained:
-    """Where the run goes, and how many models it trains."""
+    """Where the run goes, who is told, and how many models it trains."""
 
     workdir: Path = Path("runs")
     """Folder of the runs."""
@@ -36,6 +41,8 @@ class Trained:
     """Train N models that differ in their seed (from the given one on) in one program, and evaluate them as one."""
     chunk: Annotated[int | None, tyro.conf.arg(metavar="N")] = None
     """Members side by side on a device, while others wait; by default all, on a CPU, whose cores are devices, one."""
+    wandb: Annotated[str | None, tyro.conf.arg(metavar="PROJECT")] = None
+    """Tell this project of Weights & Biases the log as well (extra wandb); its variables, as WANDB_MODE, hold."""
 
 
 @dataclass(frozen=True)
@@ -83,9 +90,12 @@ def main(arguments: list[str]) -> int:
 
 def _start(path: Path, arguments: list[str]) -> int:
     from lec7 import experiment
+    from lec7.experiment.weights_and_biases import check_installed
 
     file = experiment.load(path)
     options, hp = read_with_hyperparameters(file, Options, Usage, arguments, "run")
+    if options.wandb is not None:
+        check_installed()
     prepare(options)
     return begin(file, options, hp, path.stem)[0]
 
@@ -111,6 +121,8 @@ def begin(file, options: Options, hp, stem: str, more: Mapping[str, Any] | None 
         made = experiment.RunFolder.create(options.workdir, options.name, stem, options.overwrite, needed)
         settings = many._asdict() | dataclasses.asdict(hardware)
         settings["data"] = {"train": data.describe(built.train), "test": data.describe(built.test)}
+        if options.wandb is not None:  # kept, so that it is the same run there when it goes on
+            settings["wandb"] = {"project": options.wandb, "id": secrets.token_hex(4)}
         made.write("config.json", describe(file, hp) | settings | dict(more or {}))
         return str(made.path)
 
@@ -120,6 +132,7 @@ def begin(file, options: Options, hp, stem: str, more: Mapping[str, Any] | None 
 
 def _resume(usage: Usage, asked_anew: Mapping[str, Any]) -> int:
     from lec7 import experiment, report
+    from lec7.experiment.weights_and_biases import check_installed
 
     assert usage.resume is not None
     path, averages = usage.resume, not usage.new_averages
@@ -132,6 +145,8 @@ def _resume(usage: Usage, asked_anew: Mapping[str, Any]) -> int:
         none = "" if averages else "; no new averages were begun"
         print(f"{path} is finished, at step {result['step']}{none}; lec7 eval {path} evaluates it")
         return 0
+    if "wandb" in folder.config:
+        check_installed()
     hardware = hardware_of({**folder.config, **asked_anew})
     prepare(dataclasses.replace(usage, mesh=hardware.mesh))
     return _run(rebuild(folder, hardware, say=tell), folder, resume=True, averages=averages)
@@ -163,7 +178,7 @@ def _run(built, folder, **resuming: bool) -> int:
     again = f"go on with: {command}"
     try:
         with together(command), watch(quiet=not is_first()) as observer:
-            outcome = experiment.run(built, folder, observer, **resuming)
+            outcome = experiment.run(built, folder, observer, **resuming, writers=_writers(folder, observer.say))
         if is_first():
             from lec7 import report  # Matplotlib takes a while, for which training need not wait
 
@@ -177,6 +192,14 @@ def _run(built, folder, **resuming: bool) -> int:
     if outcome.status == "interrupted":
         return 128 + (outcome.signal or 0)
     return DIVERGED if outcome.status == "diverged" else 0
+
+
+def _writers(folder, say: Callable[[str], None]) -> list[MakeWriter]:
+    """Who else is told the log, as the run's configuration says."""
+    from lec7.experiment.weights_and_biases import WeightsAndBiases
+
+    settings = folder.config.get("wandb")
+    return [partial(WeightsAndBiases, say=say, **settings)] if settings else []
 
 
 def summary(outcome, folder) -> str:

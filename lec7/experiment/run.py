@@ -3,7 +3,7 @@
 import dataclasses
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Literal, Protocol
 
 import jax
@@ -12,7 +12,7 @@ import numpy as np
 from lec7 import train
 from lec7.experiment.evaluation import Evaluate, not_begun
 from lec7.experiment.folder import RunFolder
-from lec7.experiment.log import Log, NoLog
+from lec7.experiment.log import Log, MakeWriter, NoLog
 from lec7.experiment.signals import StopRequest, stop_request
 from lec7.experiment.window import evaluation_failure, failure, is_due, limit_of, means
 from lec7.train.checkpoints import Checkpoints
@@ -112,6 +112,7 @@ def run(
     *,
     resume: bool = False,
     averages: bool = True,
+    writers: Sequence[MakeWriter] = (),
 ) -> Outcome:
     """Trains, evaluates, logs and saves until the last step, a signal, or a loss that is not finite.
 
@@ -125,6 +126,7 @@ def run(
         resume: go on from the newest whole checkpoint.
         averages: on resuming, whether averages and snapshots go on too, or begin anew at the parameters of then. A
             row of the log says at which step they did, so that they also do when that checkpoint is resumed again.
+        writers: who is told the rows of the log beside `metrics.jsonl` and TensorBoard.
 
     Returns:
         How it ended; `result.json` holds the same.
@@ -133,10 +135,17 @@ def run(
         InputError: another run has the folder.
     """
     with folder.locked():
-        return _run(experiment, folder, observer, resume, averages)
+        return _run(experiment, folder, observer, resume, averages, writers)
 
 
-def _run(experiment: Trainable, folder: RunFolder, observer: Observer, resume: bool, averages: bool) -> Outcome:
+def _run(
+    experiment: Trainable,
+    folder: RunFolder,
+    observer: Observer,
+    resume: bool,
+    averages: bool,
+    writers: Sequence[MakeWriter],
+) -> Outcome:
     start = time.monotonic()
     # The first process reads the log before it writes to it, and tells the others.
     on_first(lambda: (folder.path / "result.json").unlink(missing_ok=True))
@@ -150,8 +159,8 @@ def _run(experiment: Trainable, folder: RunFolder, observer: Observer, resume: b
         observer.begin(begun, experiment.steps)
         if never := not_begun(state, more=experiment.steps - begun):
             observer.say(f"averages that will not begin before the end, step {experiment.steps}: {', '.join(never)}")
-        writes, shared = Log(folder, since=begun) if is_first() else NoLog(), jax.process_count() > 1
-        with writes as log, stop_request(shared) as stop:
+        shared = jax.process_count() > 1
+        with Log(folder, begun, writers) if is_first() else NoLog() as log, stop_request(shared) as stop:
             if anew and begun != averages_from:
                 log.write({"step": begun, NEW_AVERAGES: 1})
             try:
