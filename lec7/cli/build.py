@@ -88,3 +88,37 @@ def unchanged(config, path: Path):
             "put it back as it was, or begin anew"
         )
     return file
+
+
+def restored(folder, built, which: str = "latest"):
+    """The state that a run saved, read from its checkpoint; the run may go on meanwhile.
+
+    Args:
+        folder: of the run.
+        built: what it is of, as `rebuild` gives it.
+        which: "latest" for the newest that is whole, "best", or a step.
+
+    Raises:
+        InputError: there is no such checkpoint, or none that can be read.
+    """
+    import jax
+
+    from lec7.train.checkpoints import Checkpoints
+
+    none = InputError(f"{folder.path} has no checkpoint yet; go on with: lec7 run --resume {folder.path}")
+    if not folder.checkpoints_path.is_dir():
+        raise none
+    with Checkpoints(folder.checkpoints_path, tidy=False) as checkpoints:
+        if not checkpoints.steps:
+            raise none
+        return checkpoints.restore(jax.eval_shape(built.init), _step(which, checkpoints))
+
+
+def _step(which: str, checkpoints) -> int | None:
+    if which == "latest":
+        return None
+    if which == "best":
+        return checkpoints.best
+    if which.isdigit():
+        return int(which)
+    raise InputError(f'--checkpoint is {which!r}, expected "latest", "best" or a step of {checkpoints.steps}')

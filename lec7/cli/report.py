@@ -1,4 +1,4 @@
-"""`lec7 report`: tables and pictures of a sweep."""
+"""`lec7 report`: a page about runs and sweeps; of a sweep, a table and pictures as well."""
 
 from __future__ import annotations
 
@@ -13,37 +13,61 @@ from lec7.cli.tables import show
 from lec7.errors import InputError
 
 if TYPE_CHECKING:
+    from lec7.sweep.folder import Found
     from lec7.sweep.results import Results
 
 TOP = 20
 """Settings that are shown."""
 
+PAGE = "report.html"
+
 
 @dataclass(frozen=True)
 class Options:
-    """Which sweep, and what its settings are judged by."""
+    """Which runs and sweeps, and where the page goes."""
 
-    sweep: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="SWEEP")]
-    """Folder of the sweep."""
+    folders: Annotated[tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(metavar="RUN_OR_SWEEP ...")]
+    """Folders of runs and sweeps; several are compared."""
+    output: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    """The page; by default report.html, of one run in its folder, of several in this one."""
+    checkpoint: str = "latest"
+    """What a run's predictions are by: "latest", "best" or a step."""
+    predictions: bool = True
+    """Ask the runs' models what they say of the test examples; --no-predictions is faster."""
     metric: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
-    """What settings are judged by, such as test/loss; by default what the sweep was, or else the accuracy."""
+    """What settings of a sweep are judged by, such as test/loss; by default what the sweep was, or else the
+    accuracy."""
     direction: Literal["minimize", "maximize"] | None = None
     """Whether little or much of it is good; by default as its name says."""
     top: Annotated[int, tyro.conf.arg(metavar="N")] = TOP
-    """Settings that are shown."""
+    """Settings of a sweep that are shown in the terminal."""
 
 
 def main(arguments: list[str]) -> int:
-    """Prints the best settings, and writes pictures and a page in the sweep's folder."""
-    options = read(Options, arguments, "report", "Tell what came out of a sweep, in a table and in pictures.")
+    """Writes a page about runs and sweeps; of a sweep prints the best settings, and writes pictures in its folder."""
+    options = read(Options, arguments, "report", "Tell what came out of runs and sweeps, in one HTML page.")
     if options.top < 1:
         raise InputError(f"--top is {options.top}, expected at least 1")
+    if not options.folders:
+        raise InputError(
+            "no run is given, expected folders of runs or sweeps: lec7 report RUN ...; lec7 runs lists them"
+        )
     from lec7 import report, sweep
+    from lec7.cli.page import names, refuse_foreign, write
 
-    found = sweep.read(options.sweep, options.metric, options.direction)
-    tell(found.results, found.command, options.top)
-    for path in report.sweep(found.results, options.sweep, found.name, found.command):
-        print(f"wrote {path}")
+    names(options.folders)
+    output = options.output or (options.folders[0] / PAGE if len(options.folders) == 1 else Path(PAGE))
+    sweeps: dict[Path, Found] = {
+        path: sweep.read(path, options.metric, options.direction) for path in options.folders if _is_sweep(path)
+    }
+    if not sweeps and (options.metric or options.direction):
+        raise InputError("--metric and --direction are for sweeps, and none is given")
+    refuse_foreign(output)
+    for path, found in sweeps.items():
+        tell(found.results, found.command, options.top)
+        for written in report.sweep(found.results, path, found.name, found.command):
+            print(f"wrote {written}")
+    write(options.folders, sweeps, output, options.checkpoint, options.predictions)
     return 0
 
 
@@ -66,3 +90,10 @@ def tell(results: Results, command: str, top: int = TOP) -> None:
         print(f"{len(rows) - top} more are not shown\n")
     for setting in best(results.settings(), 1):
         print(f"the best is run by:\n{command} {setting.options}".rstrip())
+
+
+def _is_sweep(path: Path) -> bool:
+    """Whether a folder is that of a sweep; refuses one that is neither a run's nor a sweep's."""
+    from lec7.experiment import RunFolder
+
+    return "sweep" in RunFolder(path).config

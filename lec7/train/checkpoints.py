@@ -48,9 +48,10 @@ class Checkpoints:
     Args:
         folder: where they lie, one folder a step; made where it is missing.
         latest: how many of the latest to keep.
+        tidy: whether what is unfinished is removed: what a killed run left, or what another process is writing.
     """
 
-    def __init__(self, folder: Path, latest: int = 2):
+    def __init__(self, folder: Path, latest: int = 2, tidy: bool = True):
         def score(metrics):
             return metrics["score"]
 
@@ -65,7 +66,7 @@ class Checkpoints:
             options=ocp.CheckpointManagerOptions(
                 best_fn=score,
                 preservation_policy=kept,
-                cleanup_tmp_directories=True,
+                cleanup_tmp_directories=tidy,
                 multiprocessing_options=together,
                 create=False,
             ),
