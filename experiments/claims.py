@@ -78,7 +78,7 @@ def command(main: Callable[[Options], Iterable[Finding]], options: type[Options]
         picture = getattr(given, "output", None)
         note = {
             "about": about.split("\n")[0],
-            "findings": [finding._asdict() | {"answer": finding.answer} for finding in found],
+            "findings": [{"claim": one.claim, "answer": one.answer, "figures": one.figures} for one in found],
             "picture": picture and picture.name,
             "quick": given.quick,
             "seconds": round(seconds),
