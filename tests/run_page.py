@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
-from pages import blocks
+from fences import blocks
 
 
 def main(page: Path, output: Path) -> None:

@@ -4,7 +4,7 @@ import re
 
 import jax.numpy as jnp
 import pytest
-from pages import DOCS, ROOT, python
+from fences import DOCS, ROOT, python
 
 from lec7 import experiment
 

@@ -8,8 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from fences import ROOT, blocks, python
 from jax.sharding import AbstractMesh
-from pages import ROOT, blocks, python
 
 from lec7 import averaging, losses, models, optim, train, tree
 from lec7.cli.distributed import GONE, HEARTBEAT_SECONDS

@@ -4,6 +4,7 @@ A fence of `python` is run, and a fence of `text` below it is what it prints. A 
 what they print. A comment ahead of a fence says what is otherwise:
 
     <!-- not run: why -->          it is not tried at all
+    <!-- from lec7/optim/... -->   it is no example, but lines of that file
     <!-- numbers within 5 % -->    numbers that are printed may differ by so much from those on the page
 """
 
@@ -40,6 +41,16 @@ def blocks(path: Path) -> list[Block]:
 def python(path: Path) -> list[str]:
     """The Python on a page that is run."""
     return [block.text for block in blocks(path) if block.language == "python" and not block.remark]
+
+
+def quoted(block: Block) -> bool:
+    """Whether a fence that is said to be lines of a file is that, but for how far they are indented."""
+    source = (ROOT / block.remark.removeprefix("from ")).read_text()
+    return _unindented(block.text) in _unindented(source)
+
+
+def _unindented(text: str) -> str:
+    return "\n".join(line.strip() for line in text.strip("\n").split("\n"))
 
 
 def tolerance(remark: str) -> float:
