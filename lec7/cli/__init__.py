@@ -12,6 +12,7 @@ from pathlib import Path
 from lec7.errors import InputError, nearest
 
 COMMANDS = {
+    "new": "write an experiment file to start from",
     "run": "train an experiment, or go on with a run",
     "transfer": "fine-tune a pretrained network on images of your own",
     "predict": "tell what a fine-tuned network sees in images",

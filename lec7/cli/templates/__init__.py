@@ -1,0 +1,1 @@
+"""Experiment files to start from, which `lec7 new` copies as they are."""
