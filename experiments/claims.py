@@ -77,7 +77,6 @@ def command(main: Callable[[Options], Iterable[Finding]], options: type[Options]
     if given.results is not None:
         picture = getattr(given, "output", None)
         note = {
-            "about": about.split("\n")[0],
             "findings": [{"claim": one.claim, "answer": one.answer, "figures": one.figures} for one in found],
             "picture": picture and picture.name,
             "quick": given.quick,

@@ -7,6 +7,7 @@
 What a full run found is kept in experiments/results/, its picture in docs/.
 """
 
+import ast
 import json
 import subprocess
 import sys
@@ -59,24 +60,41 @@ def index(results: dict[str, dict]) -> str:
     """The page, in Markdown.
 
     Args:
-        results: what `claims.command` noted, by experiment.
+        results: what `claims.command` noted, by experiment; one that is missing was not run in full.
     """
     rows, sections = [], []
-    for name, found in results.items():
+    for name in NAMES:
+        found = results.get(name, {"seconds": None, "picture": None})
         picture = f"[picture](../docs/{found['picture']})" if found["picture"] else ""
-        rows.append(f"| [{name}.py]({name}.py) | {found['about']} | {told(found['seconds'])} | {picture} |")
-        lines = [f"- **{one['answer'].capitalize()}**: {one['claim']}. {one['figures']}." for one in found["findings"]]
-        command = f"`.venv/bin/python experiments/{name}.py`, {told(found['seconds'])} on {found['on']}:"
-        sections.append("\n".join([f"## {name}", "", command, "", *lines, ""]))
+        rows.append(f"| [{name}.py]({name}.py) | {about(name)} | {told(found['seconds'])} | {picture} |")
+        if name in results:
+            command = f"`.venv/bin/python experiments/{name}.py`, {told(found['seconds'])} on {found['on']}:"
+            lines = [
+                f"- **{one['answer'].capitalize()}**: {one['claim']}. {one['figures']}." for one in found["findings"]
+            ]
+            sections.append("\n".join([f"## {name}", "", command, "", *lines, ""]))
     return HEAD + "\n".join(rows) + "\n\n" + "\n".join(sections)
 
 
-def told(seconds: float) -> str:
-    """A time in words.
+def line(finding: dict[str, str]) -> str:
+    """A finding as a line of the page."""
+    return f"- **{finding['answer'].capitalize()}**: {finding['claim']}: {finding['figures']}."
+
+
+def about(name: str) -> str:
+    """The first line of an experiment's file: what it claims."""
+    text = ast.get_docstring(ast.parse((EXPERIMENTS / f"{name}.py").read_text())) or ""
+    return text.splitlines()[0]
+
+
+def told(seconds: float | None) -> str:
+    """A time in words; none for what was not run.
 
     >>> told(20), told(600)
     ('20 s', '10 min')
     """
+    if seconds is None:
+        return "not run in full yet"
     return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
 
 
