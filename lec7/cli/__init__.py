@@ -18,7 +18,7 @@ COMMANDS = {
     "predict": "tell what a fine-tuned network sees in images",
     "eval": "evaluate a run's checkpoint on its test examples",
     "sweep": "train an experiment at many points, as lanes of one program",
-    "report": "tell what came out of a sweep, in a table and in pictures",
+    "report": "tell what came out of runs and sweeps, in one HTML page",
     "runs": "list runs with their results, sorted by any of them",
     "compare": "tell what differs between runs, and their figures side by side",
     "doctor": "tell versions, devices, optional parts and what is missing for them",

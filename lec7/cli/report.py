@@ -96,4 +96,6 @@ def _is_sweep(path: Path) -> bool:
     """Whether a folder is that of a sweep; refuses one that is neither a run's nor a sweep's."""
     from lec7.experiment import RunFolder
 
+    if not (path / "config.json").is_file():
+        raise InputError(f"{path} is no run and no sweep: it has no config.json; lec7 runs lists those there are")
     return "sweep" in RunFolder(path).config

@@ -77,7 +77,7 @@ def test_a_sweep_trains_reports_and_is_finished(tiny, here):
     assert "tiny x 6 lanes" in listed
     assert "is a sweep" in here("eval", "runs/tiny-sweep-1", cwd=tiny).stderr
     assert "is a sweep" in here("run", "--resume", "runs/tiny-sweep-1", cwd=tiny).stderr
-    assert "nowhere is no sweep" in here("report", "nowhere", cwd=tiny).stderr
+    assert "nowhere is no run and no sweep" in here("report", "nowhere", cwd=tiny).stderr
 
 
 def test_several_kinds_are_several_programs(tiny, here):

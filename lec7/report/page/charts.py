@@ -18,8 +18,8 @@ from lec7.report.sweeps.figures import is_number
 Chart = dict[str, Any]
 """A specification, ready for JSON."""
 
-HEIGHT, LEGEND_ROW = 230, 16
-"""Pixels of a chart, and of each line of names above it."""
+HEIGHT, LEGEND_ROW, NAMES = 230, 16, 70
+"""Pixels of a chart, of each line of names above it, and of names of classes below it."""
 
 INK = "currentColor"
 PALETTE = (*COLOURS[:4], *COLOURS[5:3:-1], "#999999")
@@ -33,6 +33,9 @@ FEW_VALUES = 8
 
 DASHES = ((1, 0), (5, 3), (2, 2), (8, 3, 2, 3), (1, 4), (12, 4))
 BLUE = COLOURS[0]
+STRONGEST = 0.7
+"""Opacity of a square of the confusion matrix, at most: the number in it is legible on light pages and on dark ones."""
+
 CONFIG = {
     "font": "system-ui, sans-serif",
     "padding": 4,
@@ -152,16 +155,16 @@ def confusion(counts: np.ndarray, classes: Sequence[str], texts: bool) -> Chart:
         for i, j in np.ndindex(*counts.shape)
         if counts[i, j]
     ]
-    axis = alt.Axis(grid=False, labelOverlap=True, labelLimit=90, labelAngle=0 if max(map(len, names)) < 3 else -60)
+    short = max(map(len, names)) < 3
+    named: dict[str, Any] = {"grid": False, "labelOverlap": not texts, "labelLimit": 90}
     base = alt.Chart(alt.Data(values=rows)).encode(
-        x=alt.X("said:N", title="said", sort=names, scale=alt.Scale(domain=names), axis=axis),
-        y=alt.Y(
-            "true:N",
-            title="true class",
-            sort=names,
+        x=alt.X(
+            "said:N",
+            title="said",
             scale=alt.Scale(domain=names),
-            axis=alt.Axis(grid=False, labelOverlap=True, labelLimit=90),
+            axis=alt.Axis(labelAngle=0 if short else -60, **named),
         ),
+        y=alt.Y("true:N", title="true class", scale=alt.Scale(domain=names), axis=alt.Axis(**named)),
         tooltip=[
             alt.Tooltip("true:N", title="true class"),
             alt.Tooltip("said:N"),
@@ -170,12 +173,11 @@ def confusion(counts: np.ndarray, classes: Sequence[str], texts: bool) -> Chart:
         ],
     )
     # Opacity of one colour, and no scheme of colours: it is legible on light and on dark.
-    squares = base.mark_rect(color=BLUE).encode(
-        opacity=alt.Opacity("share:Q", scale=alt.Scale(type="sqrt", domain=[0, 1], range=[0.08, 0.85]), legend=None)
-    )
+    strength = alt.Scale(type="sqrt", domain=[0, 1], range=[0.08, STRONGEST])
+    squares = base.mark_rect(color=BLUE).encode(opacity=alt.Opacity("share:Q", scale=strength, legend=None))
     labels = base.mark_text(color=INK, fontSize=11).encode(text=alt.Text("examples:Q", format=",d"))
     told = f"confusion matrix of {len(classes)} classes"
-    side = max(HEIGHT, min(24 * len(classes), 720))
+    side = max(HEIGHT, min(24 * len(classes), 720)) + (0 if short else NAMES)
     return _finished(alt.layer(squares, labels) if texts else alt.layer(squares), "confusion matrix", told, side)
 
 
@@ -206,7 +208,7 @@ def field(name: str, rows: Sequence[tuple[Any, float]], metric: str) -> Chart:
             tooltip=[alt.Tooltip("field", type="nominal", title=name), alt.Tooltip("value:Q", title=metric)],
         )
     )
-    return _finished(alt.layer(chart), name.replace("_", " "), f"{metric} against {name}, {len(rows)} lanes")
+    return _finished(alt.layer(chart), f"{metric} by {name}", f"{metric} against {name}, {len(rows)} lanes")
 
 
 def ticks(low: float, high: float) -> list[float]:

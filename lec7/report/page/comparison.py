@@ -46,4 +46,4 @@ def _shown(of_run: Mapping[str, Any], name: str) -> Any:
     value = of_run.get(name, "not there")
     if isinstance(value, list | tuple):
         return ", ".join(map(str, value))
-    return "none" if value is None else str(value)
+    return "none" if value is None else '""' if value == "" else str(value)

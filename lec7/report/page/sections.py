@@ -14,7 +14,7 @@ from lec7.report.page.tables import Table, table
 from lec7.train.sharded import Placed
 
 NONE_DRAWN = {
-    CURVES: "There are no figures to draw: no window of steps has been logged.",
+    CURVES: "The logs have neither figures of training nor of testing.",
     RATES: "The logs have no learning rates: the optimizers have no lec7.optim.scale_by_learning_rate.",
     NORMS: "The logs have no norms: put optim.monitor(...) around the optimizer, with groups of parameters by name, to "
     "have those of gradients, updates and parameters.",
@@ -78,6 +78,8 @@ def curves(subjects: Sequence[Subject]) -> list[Section]:
     """A section for each kind of figures; those that no log has are told, other figures left out."""
     runs = [subject.run for subject in subjects]
     found = panels(runs)
+    if not found:
+        return [Section(CURVES, [Text("There is nothing to draw: no window of steps has been logged.")])]
     sections = []
     for title in SECTIONS:
         drawn = [panel for panel in found if panel.section == title]
@@ -153,6 +155,8 @@ def _about_curves(runs: Sequence[Run]) -> list[Block]:
     blocks: list[Block] = []
     for run in runs:
         who = f"{run.name}: " if len(runs) > 1 else ""
+        if not panels([run]):
+            blocks.append(Text(f"{who}There is nothing to draw: no window of steps has been logged."))
         names = {name for row in run.rows for name in row if name.startswith("test")}
         if "test/loss" in names and not any(name.startswith("test_") for name in names):
             blocks.append(Text(f"{who}There is one line of testing: no average of the parameters was evaluated."))
