@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -60,21 +61,19 @@ def _pairs(names: list[str]) -> list[str]:
 
 
 def _setting(row: Difference) -> tuple[str, ...]:
-    return (row.kind, row.name, *(_text(row.name, value) for value in row.values))
+    return (row.kind, row.name, *(_text(row, value) for value in row.values))
 
 
-def _text(name: str, value: Any) -> str:
-    """A setting in few words.
-
-    >>> _text("commit", "5798be06d8d7a6d5e5b2f3e4+changes"), _text("rate", 0.003), _text("chunk", None)
-    ('5798be06d8d7+changes', '0.003', '')
-    """
+def _text(row: Difference, value: Any) -> str:
+    """A setting in few words; a run that has none has no text."""
     if value is None:
         return ""
-    if name in ("commit", "experiment file"):
+    if row.name in ("commit", "experiment file"):
         digits, plus, changes = str(value).partition("+")
         return f"{digits[:SHORT]}{plus}{changes}"
-    return str(value)
+    if row.kind == "data":
+        return re.sub(" of .*; ", ", ", str(value))  # what an example has is told below
+    return str(value) or '""'
 
 
 def _figure(row: Figure) -> tuple[str, ...]:

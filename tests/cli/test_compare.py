@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 
 import pytest
@@ -42,6 +43,22 @@ def test_the_data_that_a_run_saw_are_in_its_configuration(folder):
     config = json.loads((folder / "runs/a/config.json").read_text())
     assert config["data"]["test"].startswith("360 examples of image float32[8, 8, 1], label int32[]; checksum ")
     assert config["data"]["train"].startswith("1,437 examples")
+
+
+def test_settings_are_told_in_few_words(folder, here, tmp_path):
+    for name, change in (("x", {}), ("y", {"git_commit": "d" * 40 + "+changes", "precision": ""})):
+        shutil.copytree(folder / "runs/a", tmp_path / name)
+        config = json.loads((tmp_path / name / "config.json").read_text()) | {"git_commit": "c" * 40, **change}
+        (tmp_path / name / "config.json").write_text(json.dumps(config))
+    path = tmp_path / "y/config.json"
+    path.write_text(path.read_text().replace("360 examples", "370 examples"))
+    done = here("compare", "x", "y", cwd=tmp_path)
+    lines = [re.split("  +", line.strip()) for line in done.stdout.splitlines()]
+    assert ["run", "commit", "cccccccccccc", "dddddddddddd+changes"] in lines
+    assert ["run", "precision", "float32", '""'] in lines
+    checksum = re.search("test.*checksum ([0-9a-f]{8})", json.dumps(json.loads(path.read_text())["data"]))[1]
+    assert ["data", "test", f"360 examples, checksum {checksum}", f"370 examples, checksum {checksum}"] in lines
+    assert "- y was tested with other examples: 370 examples of image" in done.stdout
 
 
 def test_equal_runs_have_no_table_of_differences(folder, here):
