@@ -119,7 +119,7 @@ def _built(path: Path) -> tuple[Any, str]:
 
     try:
         return rebuild(experiment.RunFolder(path)), ""
-    except (InputError, OSError) as error:
+    except (InputError, OSError, ImportError) as error:  # a data set, or a package, may be gone
         return None, f"There are no predictions: {error}."
 
 

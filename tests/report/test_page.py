@@ -161,6 +161,8 @@ def test_what_can_not_be_reported_is_refused(runs, here, tmp_path):
 
 def test_a_run_that_was_killed_is_shown_as_far_as_it_goes(copied, reported):
     (copied.path / "result.json").unlink()
+    unfinished = copied.checkpoints_path / "80.orbax-checkpoint-tmp"  # what a run that goes on would be writing
+    unfinished.mkdir()
     lines = copied.metrics_path.read_text().splitlines(keepends=True)
     copied.metrics_path.write_text("".join(lines[:4]) + lines[4][:20])
     page, _ = reported(copied.path)
@@ -171,6 +173,7 @@ def test_a_run_that_was_killed_is_shown_as_far_as_it_goes(copied, reported):
         (row["step"], row["train/loss"]) for row in logged if "train/loss" in row
     ]
     assert page.says("test examples are right"), "its checkpoint is whole"
+    assert unfinished.is_dir()
 
 
 def test_damage_is_told(copied, reported):

@@ -1,6 +1,7 @@
 """What is told of a sweep, beside figures that are worked out by hand or by Python's statistics."""
 
 import itertools
+import json
 import math
 import re
 import statistics
@@ -388,11 +389,14 @@ def test_the_command_reads_tells_and_writes(monkeypatch, capsys, figures, tmp_pa
     monkeypatch.setattr(lec7.sweep, "read", lambda *words: asked.append(words) or Found, raising=False)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "runs").mkdir()
+    config = {"experiment": "x.py", "sha256": "0", "hyperparameters": {"width": 8}, "git_commit": None, "sweep": {}}
+    (tmp_path / "runs" / "config.json").write_text(json.dumps(config))
     assert command.main(["runs", "--metric", "test/loss", "--direction", "minimize", "--top", "3"]) == 0
     assert asked == [(Path("runs"), "test/loss", "minimize")]
     printed = capsys.readouterr().out
     assert "21 more are not shown" in printed
-    assert printed.splitlines()[-1] == "wrote runs/report.md"
+    assert printed.splitlines()[-2] == "wrote runs/report.md"
+    assert printed.splitlines()[-1].startswith("wrote runs/report.html")
     assert (tmp_path / "runs" / "report.md").read_text().startswith("# mine\n")
     with pytest.raises(InputError, match="--top is 0"):
         command.main(["runs", "--top", "0"])
