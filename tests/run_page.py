@@ -2,7 +2,7 @@
 
     python tests/run_page.py PAGE OUTPUT.json
 
-Beside the tests, and not in their process: a reader has one device, and XLA's optimizations.
+Beside the tests, and not in their process: a reader has one device, and no mind for what another page imported.
 """
 
 import contextlib
