@@ -13,6 +13,8 @@ from html_page import Page, values
 from watched import HOSTILE, REMARK
 
 from lec7.experiment import RunFolder
+from lec7.report.page import charts
+from lec7.report.page.page import TEMPLATES
 from lec7.report.page.series import POINTS
 
 RUNS = "Each run with the figures of its latest evaluation"
@@ -247,3 +249,21 @@ def test_long_logs_are_thinned_and_the_page_says_so(copied, reported):
     assert drawn[-1] == (rows[-1]["step"], rows[-1]["train/loss"])
     assert np.all(np.diff([step for step, _ in drawn]) == 30)
     assert page.says("Of lines of up to 900 points every so many-th is drawn")
+
+
+def luminance(colour):
+    """Of red, green and blue in [0, 1], as WCAG 2.1 defines it."""
+    linear = np.where(colour <= 0.04045, colour / 12.92, ((colour + 0.055) / 1.055) ** 2.4)
+    return linear @ [0.2126, 0.7152, 0.0722]
+
+
+def test_numbers_on_the_strongest_squares_are_legible_in_light_and_dark():
+    style = (TEMPLATES / "page.css").read_text()
+    schemes = re.findall(r"--card: #(\w{6}); --ink: #(\w{6});", style)
+    assert len(schemes) == 2
+    blue = np.frombuffer(bytes.fromhex(charts.BLUE[1:]), np.uint8) / 255
+    for colours in schemes:
+        card, ink = (np.frombuffer(bytes.fromhex(colour), np.uint8) / 255 for colour in colours)
+        square = charts.STRONGEST * blue + (1 - charts.STRONGEST) * card
+        dark, light = sorted([luminance(square), luminance(ink)])
+        assert (light + 0.05) / (dark + 0.05) >= 4.5
