@@ -14,10 +14,12 @@ FROM_THE_TOP = {
     "ARCHITECTURE.md": "architecture.md",
     "CONTRIBUTING.md": "contributing.md",
     "CHANGELOG.md": "changelog.md",
+    "experiments/README.md": "experiments.md",
 }
 log = logging.getLogger("mkdocs.hooks.site")  # under MkDocs's own, whose warnings `--strict` counts
 
 EQUATION = re.compile(r'<(span|div) class="arithmatex">\\[(\[](.*?)\\[)\]]</\1>', re.DOTALL)
+PROGRAM = re.compile(r"\[(\w+\.py)\]\(\1\)")
 RESOURCE = re.compile(
     r"""<(?:script|img|source|iframe|video|audio|embed|object)\b[^>]*?\b(?:src|srcset|data)=["']?((?:https?:)?//[^"'\s>]+)"""
     r"""|<link\b(?![^>]*\brel=["']?canonical)[^>]*?\bhref=["']?((?:https?:)?//[^"'\s>]+)"""
@@ -27,16 +29,18 @@ RESOURCE = re.compile(
 
 
 def on_files(files, config):
-    """ARCHITECTURE.md and its like are pages too, from where they are."""
+    """ARCHITECTURE.md and its like are pages as well, from where they are."""
     for source, page in FROM_THE_TOP.items():
         files.append(File.generated(config, page, abs_src_path=str(ROOT / source)))
     return files
 
 
 def on_page_markdown(markdown, page, config, files):
-    """Links to these files go to their pages."""
+    """Links to these files, which are right in a checkout, go to their pages; a program has no page."""
     for source, target in FROM_THE_TOP.items():
-        markdown = markdown.replace(f"](../{source}", f"]({target}")
+        markdown = markdown.replace(f"](../../{source}", f"](../{target}").replace(f"](../{source}", f"]({target}")
+    if page.file.src_uri == "experiments.md":
+        markdown = PROGRAM.sub(r"`experiments/\1`", markdown).replace("](../docs/", "](")
     return markdown
 
 
