@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 LANES = 5
 """Settings of a sweep that the page has curves of."""
 
+MOST_NAMES = 4
+"""Runs that the title names."""
+
 NOT_ASKED = "Predictions were not asked for: the page was made with --no-predictions."
 LANE = "A lane of a sweep keeps no parameters, so there are no predictions."
 LANES_LIE = "Lanes of a sweep share a program; each is whole on a device."
@@ -42,7 +45,8 @@ def write(
     refuse_foreign(output)
     subjects: list[Subject] = []
     swept = []
-    for path, name in names(paths).items():
+    called = names(paths)
+    for path, name in called.items():
         if path in sweeps:
             found = sweeps[path]
             lanes = _lanes(path, f"{name}, " if len(paths) > 1 else "", found)
@@ -50,7 +54,8 @@ def write(
             subjects += lanes
         else:
             subjects.append(_run(path, name, checkpoint, ask))
-    text = page(subjects, swept)
+    title = ", ".join(called.values()) if len(called) <= MOST_NAMES else f"{len(called)} runs"
+    text = page(title, subjects, swept)
     unfinished = output.with_name(f"{output.name}.tmp")
     try:
         unfinished.write_text(text, encoding="utf-8")

@@ -12,8 +12,10 @@ import pytest
 from html_page import Page, values
 from watched import HOSTILE, REMARK
 
+from lec7 import sweep
 from lec7.experiment import RunFolder
-from lec7.report.page import charts
+from lec7.report.page import Swept, charts
+from lec7.report.page import page as report_page
 from lec7.report.page.page import TEMPLATES
 from lec7.report.page.series import POINTS
 
@@ -238,6 +240,17 @@ def test_a_sweep_has_its_settings_and_its_best_lanes(runs, here, tmp_path):
     assert both.returncode == 0
     page = Page((tmp_path / "report.html").read_text())
     assert {row["run"] for row in values(page.charts["loss"])} == {"swept, lane 0", "swept, lane 2", "plain"}
+    assert "<title>swept, plain</title>" in (tmp_path / "report.html").read_text()
+
+
+def test_a_sweep_that_diverged_has_a_page_too():
+    rows = tuple(
+        sweep.Row(lane, {"learning_rate": rate}, "diverged", 1, {}, {}) for lane, rate in enumerate((1e30, 1e31))
+    )
+    results = sweep.Results(rows, "test/loss", "minimize")
+    page = Page(report_page("swept", [], [Swept(results, "swept", "lec7 run x.py", lanes=0)]))
+    assert page.says("2 lanes, 2 settings: 2 diverged")
+    assert page.charts == {}
 
 
 def test_long_logs_are_thinned_and_the_page_says_so(copied, reported):

@@ -19,10 +19,11 @@ MARK = '<meta name="generator" content="lec7 report">'
 """What a page of lec7's is known by."""
 
 
-def page(subjects: Sequence[Subject], sweeps: Sequence[Swept] = ()) -> str:
+def page(title: str, subjects: Sequence[Subject], sweeps: Sequence[Swept] = ()) -> str:
     """The page about runs, and sweeps of which some lanes are among them.
 
     Args:
+        title: of the page.
         subjects: the runs, whose names differ; with a sweep there may be none.
         sweeps: told ahead of the runs' curves.
     """
@@ -37,8 +38,6 @@ def page(subjects: Sequence[Subject], sweeps: Sequence[Swept] = ()) -> str:
             sharding(subjects),
             origin(subjects),
         ]
-    names = [sweep.name for sweep in sweeps] or [subject.run.name for subject in subjects]
-    title = ", ".join(names) if len(names) < 4 else f"{len(names)} runs"
     return render(title, sections)
 
 
@@ -51,7 +50,7 @@ def render(title: str, sections: Sequence[Section]) -> str:
     charts = [
         chart for section in sections for block in section.blocks if isinstance(block, Charts) for chart in block.charts
     ]
-    scripts = [_library() if charts else "", (TEMPLATES / "page.js").read_text()]
+    scripts = [_library() if charts else "", _text("page.js")]
     return (
         _templates()
         .get_template("page.html.j2")
@@ -60,7 +59,7 @@ def render(title: str, sections: Sequence[Section]) -> str:
             sections=sections,
             charts=charts,
             mark=MARK,
-            style=(TEMPLATES / "page.css").read_text(),
+            style=_text("page.css"),
             scripts=scripts,
             hashes=[_hash(script) for script in scripts],
         )
@@ -69,7 +68,7 @@ def render(title: str, sections: Sequence[Section]) -> str:
 
 def is_page(path: Path) -> bool:
     """Whether a file is a page of lec7's, which may be written anew."""
-    with path.open(errors="replace") as file:
+    with path.open(encoding="utf-8", errors="replace") as file:
         return MARK in file.read(2000)
 
 
@@ -88,6 +87,10 @@ def _templates() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+
+
+def _text(name: str) -> str:
+    return (TEMPLATES / name).read_text(encoding="utf-8")
 
 
 def _hash(script: str) -> str:

@@ -32,7 +32,8 @@ def swept(found: Swept) -> Section:
         Text("A sweep keeps no parameters: for predictions run the best setting by itself, and report that run."),
         *(Code(f"{found.command} {setting.options}".rstrip()) for setting in best(results.settings(), 1)),
     ]
-    drawn = [charts.field(field.name, _points(results, field.name), results.metric) for field in varied(results)]
+    points = {field.name: _points(results, field.name) for field in varied(results)}
+    drawn = [charts.field(name, pairs, results.metric) for name, pairs in points.items() if pairs]
     if drawn:
         blocks.append(Charts(drawn))
     columns, rows = settings_table(results)
