@@ -33,7 +33,7 @@ class Options:
     checkpoint: str = "latest"
     """What a run's predictions are by: "latest", "best" or a step."""
     predictions: bool = True
-    """Ask the runs' models what they say of the test examples; --no-predictions is faster."""
+    """What the runs' models say of the test examples; --no-predictions leaves it out, which is faster."""
     metric: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
     """What settings of a sweep are judged by, such as test/loss; by default what the sweep was, or else the
     accuracy."""

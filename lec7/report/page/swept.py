@@ -25,10 +25,11 @@ class Swept(NamedTuple):
 def swept(found: Swept) -> Section:
     """All settings of a sweep, the best first."""
     results = found.results
+    shown = "There are no curves: in each setting a run diverged."
+    if found.lanes:
+        shown = f"Curves and hyperparameters are of the first lane of each of the {found.lanes} best settings."
     blocks: list[Block] = [
-        Text(
-            f"{summary(results)}. Curves and hyperparameters below are of the {found.lanes} best settings' first lanes."
-        ),
+        Text(f"{summary(results)}. {shown}"),
         Text("A sweep keeps no parameters: for predictions run the best setting by itself, and report that run."),
         *(Code(f"{found.command} {setting.options}".rstrip()) for setting in best(results.settings(), 1)),
     ]
