@@ -20,7 +20,19 @@ from lec7 import cli
 PAGES = {str(path.relative_to(DOCS)): blocks(path) for path in sorted(DOCS.rglob("*.md"))}
 ELSEWHERE = {"scaling.md"}
 """Pages whose Python is run by a test of their own, with eight devices."""
-SLOW = {"augmentation.md", "ensembles.md", "regularization.md", "second_order.md", "sweeps.md", "transfer.md"}
+SLOW = {
+    "augmentation.md",
+    "ensembles.md",
+    "guides/models.md",
+    "regularization.md",
+    "second_order.md",
+    "sweeps.md",
+    "transfer.md",
+    "tutorial/ensembles.md",
+    "tutorial/regularization.md",
+    "tutorial/second_order.md",
+    "tutorial/transfer.md",
+}
 RUN = [
     pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name
     for name, page in PAGES.items()
@@ -51,7 +63,7 @@ def test_a_page_prints_what_it_shows(name, tmp_path):
 
 
 def reader():
-    """The environment of someone who has just installed lec7, on a CPU; but XLA compiles in less time, as in all tests."""
+    """The environment of someone who has just installed lec7, but that XLA compiles in less time, as in all tests."""
     env = {key: value for key, value in os.environ.items() if key != "XLA_FLAGS"}
     return env | {"PYTHONPATH": str(ROOT / "experiments")}
 
