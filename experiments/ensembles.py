@@ -41,6 +41,8 @@ class Ensembles:
     """Chance to drop a unit before and after the hidden layer."""
     ema_decay: float = 0.99
     """Decay of the parameters' moving average."""
+    network: Literal["cnn", "mlp"] = "cnn"
+    """A small CNN, or an MLP, which compiles in a moment."""
     cycles: int = 4
     """Number of cycles, and so of snapshots."""
     steps: int = 1500
@@ -65,7 +67,13 @@ def build(hp: Ensembles) -> Experiment:
     if hp.cycles < 1:
         raise InputError(f"--cycles is {hp.cycles}, expected at least 1, for a cycle of {hp.steps} steps")
     examples, _, test = digits()
-    model = models.from_nnx(lambda rngs: models.CNN((28, 28, 1), (16, 32), 64, 10, keep=1 - hp.dropout, rngs=rngs))
+    keep = 1 - hp.dropout
+    model = models.from_nnx(
+        {
+            "cnn": lambda rngs: models.CNN((28, 28, 1), (16, 32), 64, 10, keep=keep, rngs=rngs),
+            "mlp": lambda rngs: models.MLP(784, (64,), 10, keep=keep, rngs=rngs),
+        }[hp.network]
+    )
     a, period, last_quarter = hp.learning_rate, hp.steps / hp.cycles, hp.steps * 3 // 4
     rate, average = {
         "cosine": (schedules.cosine(a, hp.steps), averaging.ema(hp.ema_decay)),
@@ -185,7 +193,7 @@ def as_one(variables: Variables) -> Variables:
 
 def compare(options: Options) -> Iterator[tuple[str, int, float, Metrics]]:
     """For each replicate and each method its name, its trainings, its seconds, and its scores."""
-    n, hp = options.members, Ensembles(steps=options.steps)
+    n, hp = options.members, Ensembles(steps=options.steps, network="mlp" if options.quick else "cnn")
     half, k = n // 2, hp.cycles
     long = trained(hp, options.replicates * n)
     short = trained(replace(hp, steps=hp.steps // k), options.replicates * k)
