@@ -105,6 +105,8 @@ TITLES = {
     "cutmix": "CutMix",
 }
 """What rows are called in the table, where not by their names."""
+QUICK: tuple[Row, ...] = ("none", "mirror", "together")
+"""Rows of a quick trial."""
 TOGETHER: tuple[Augmentation, ...] = ("random_crop", "rotate", "stretch")
 
 
@@ -128,7 +130,7 @@ def main(options: Options) -> Iterator[claims.Finding]:
         raise InputError(f"--only has {min(unknown)!r}, expected some of {', '.join(map(repr, rows))}")
     print(head("augmentation", options.judge))
     found = {}
-    for name in options.only or rows:
+    for name in options.only or (QUICK if options.quick else rows):
         begun = time.perf_counter()
         hp = Augmented(use=rows[name], steps=options.steps)
         found[TITLES.get(name, name)] = accuracies(partial(experiment, hp), options.replicates, options.judge)
@@ -136,7 +138,7 @@ def main(options: Options) -> Iterator[claims.Finding]:
     if "together" in found:
         print(f"\nTogether: {', '.join(options.together)}.")
     if "none" in found and len(found) > 1:
-        yield from worth(found, "an augmentation")
+        yield from worth(found, "none", "an augmentation")
 
 
 if __name__ == "__main__":
