@@ -3,6 +3,7 @@
 import json
 import re
 import shlex
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,12 @@ from lec7.cli.new import TOLD
 
 SCORES = {"mlp": 0.75, "cnn": 0.4, "transfer": 0.7}
 """Test accuracy that each is above after a few steps; guessing gives 0.1, or 0.2 where there are five classes."""
+
+
+@pytest.fixture(autouse=True)
+def no_experiments_of_other_tests(monkeypatch):
+    """The folder of each experiment that this process has read is on the path, and one may have a `mine.py`."""
+    monkeypatch.setattr(sys, "path", [path for path in sys.path if "pytest-of" not in path])
 
 
 def template(kind):
