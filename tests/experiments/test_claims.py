@@ -37,8 +37,9 @@ def test_an_experiment_runs_in_small(name, tmp_path):
     if name in ("augmentation", "regularization", "fashion") and not FASHION_MNIST.is_dir():
         pytest.skip("needs Debian's dataset-fashion-mnist")
     words = [sys.executable, ROOT / "experiments" / f"{name}.py", "--quick", "--results", tmp_path / "found.json"]
-    # Of the eight devices that tests have, each would get a program of its own.
-    environment = {name: value for name, value in os.environ.items() if name != "XLA_FLAGS"}
+    # Of the eight devices that tests have, each would get a program of its own; and convolutions take their time.
+    ours = {"XLA_FLAGS", "JAX_DISABLE_MOST_OPTIMIZATIONS"}
+    environment = {name: value for name, value in os.environ.items() if name not in ours}
     done = subprocess.run(words, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=900)
     assert done.returncode == 0, done.stderr
     found = json.loads((tmp_path / "found.json").read_text())
