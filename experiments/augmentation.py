@@ -131,10 +131,10 @@ def main(options: Options) -> Iterator[claims.Finding]:
     print(head("augmentation", options.judge))
     found = {}
     for name in options.only or (QUICK if options.quick else rows):
-        begun = time.perf_counter()
+        begun, title = time.perf_counter(), TITLES.get(name, name)
         hp = Augmented(use=rows[name], steps=options.steps)
-        found[TITLES.get(name, name)] = accuracies(partial(experiment, hp), options.replicates, options.judge)
-        print(row(TITLES.get(name, name), found[TITLES.get(name, name)], time.perf_counter() - begun), flush=True)
+        found[title] = accuracies(partial(experiment, hp), options.replicates, options.judge)
+        print(row(title, found[title], time.perf_counter() - begun), flush=True)
     if "together" in found:
         print(f"\nTogether: {', '.join(options.together)}.")
     if "none" in found and len(found) > 1:

@@ -343,7 +343,9 @@ def main(options: Options) -> Iterator[claims.Finding]:
     print(head("regularizer", options.judge))
     found = {}
     rows = {**ALONE, "together": options.together}
-    for name, used in rows.items() if not options.quick else [(name, rows[name]) for name in QUICK]:
+    if options.quick:
+        rows = {name: rows[name] for name in QUICK}
+    for name, used in rows.items():
         begun = time.perf_counter()
         hp = Regularization(use=used, steps=options.steps)
         found[name] = accuracies(partial(seeded, hp), options.replicates, options.judge)

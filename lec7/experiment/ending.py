@@ -1,6 +1,6 @@
 """How far a run came, as its folder tells: whether it finished or not, and whatever is damaged."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from statistics import median
 from typing import Any, NamedTuple
 
@@ -43,12 +43,12 @@ def ending(run: RunFolder) -> Ending:
     latest = result["metrics"] or (evaluations[-1] if evaluations else {})
     found = {name: value for name, value in latest.items() if name != "step"}
     for name, best in {"test/accuracy": max, "test/loss": min}.items():
-        if values := _numbers(evaluations, name):
+        if values := numbers(evaluations, name):
             found[f"best {name}"] = best(values)
     found["step"] = result["step"]
     if "seconds" in result:
         found["seconds"] = result["seconds"]
-    if speeds := _numbers(rows, "examples_per_second"):
+    if speeds := numbers(rows, "examples_per_second"):
         found["examples_per_second"] = median(speeds)  # the first rows wait for the compiler
     return Ending(result["status"], result["step"], result.get("message", ""), found)
 
@@ -56,11 +56,13 @@ def ending(run: RunFolder) -> Ending:
 def finite(value: Any) -> float | None:
     """A number of the log; None for one that is missing or is a text, which means that it was not finite.
 
-    >>> finite(0.5), finite("nan"), finite(None)
-    (0.5, None, None)
+    >>> finite(0.5), finite("nan"), finite(None), finite(float("inf")), finite(True)
+    (0.5, None, None, None, None)
     """
-    return value if isinstance(value, int | float) else None
+    number = isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < float("inf")
+    return value if number else None
 
 
-def _numbers(rows: list[dict[str, Any]], name: str) -> list[float]:
+def numbers(rows: Sequence[Mapping[str, Any]], name: str) -> list[float]:
+    """The values of a figure that are finite."""
     return [value for row in rows if (value := finite(row.get(name))) is not None]

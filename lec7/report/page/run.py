@@ -10,6 +10,7 @@ from typing import Any
 
 from lec7.errors import InputError
 from lec7.experiment import RunFolder
+from lec7.experiment.ending import UNFINISHED, numbers
 from lec7.experiment.run import NEW_AVERAGES
 from lec7.report.sweeps.figures import best
 from lec7.sweep.results import Results, Row
@@ -51,7 +52,7 @@ class Run:
     @property
     def throughput(self) -> float | None:
         """The median of its examples a second; None where there are none."""
-        rates = [row["examples_per_second"] for row in self.rows if is_finite(row.get("examples_per_second"))]
+        rates = numbers(self.rows, "examples_per_second")
         return median(rates) if rates else None
 
 
@@ -80,7 +81,7 @@ def of_run(path: Path, name: str | None = None) -> Run:
         notes.append(f"Curves end at step {step:,}: {problem}.")
     if result is None:
         figures = next((row for row in reversed(rows) if "test/loss" in row), {})
-        result = {"status": "not finished", "step": step, "metrics": figures, "seconds": None}
+        result = {"status": UNFINISHED, "step": step, "metrics": figures, "seconds": None}
         notes.append("It has no result yet: it is being trained, or it was killed.")
     if result.get("message"):
         notes.append(f"It ended with: {result['message']}.")
@@ -130,15 +131,6 @@ def _of_lane(row: Row, prefix: str, config: Mapping[str, Any]) -> Run:
         origin=_origin(config),
         notes=(f"It ended with: {row.message}.",) if row.message else (),
     )
-
-
-def is_finite(value: Any) -> bool:
-    """Whether a figure of a row is a number; what is not finite is a text in JSON, as `"nan"`.
-
-    >>> is_finite(0.5), is_finite("nan"), is_finite(None), is_finite(float("inf"))
-    (True, False, False, False)
-    """
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < float("inf")
 
 
 def _rows(folder: RunFolder) -> tuple[list[dict[str, Any]], str]:

@@ -3,8 +3,9 @@
 from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
+from lec7.experiment.ending import finite
 from lec7.experiment.evaluation import MEMBERS, RAW
-from lec7.report.page.run import Run, is_finite
+from lec7.report.page.run import Run
 
 POINTS = 400
 """Points of a line, at most: of more, every so many-th is drawn."""
@@ -75,7 +76,7 @@ def panels(runs: Sequence[Run]) -> list[Panel]:
         names = dict.fromkeys(key for row in run.rows for key in row)
         for key in names:
             place = _place(key, names)
-            points = [(row["step"], float(row[key])) for row in run.rows if is_finite(row.get(key))]
+            points = [(row["step"], float(row[key])) for row in run.rows if finite(row.get(key)) is not None]
             if place is not None and points:
                 section, name, axis, kind = place
                 found.setdefault((section, name, axis), []).append(Line(run.name, kind, points))
@@ -86,7 +87,7 @@ def panels(runs: Sequence[Run]) -> list[Panel]:
 
 def not_finite(run: Run) -> int:
     """How many figures of a run's log are NaN or infinite, and so are not drawn."""
-    return sum(not is_finite(value) for row in run.rows for value in row.values())
+    return sum(finite(value) is None for row in run.rows for value in row.values())
 
 
 def thinned(points: Sequence[Any]) -> list[Any]:
