@@ -121,7 +121,7 @@ class Options(claims.Effort):
         ):
             if (given := getattr(self, name)) < least:
                 raise InputError(f"--{name} is {given}, expected at least {least}, {why}")
-        return replace(self, replicates=1, members=2, masks=2, steps=50 * k) if self.quick else self
+        return replace(self, replicates=1, members=k, masks=2, steps=50 * k) if self.quick else self
 
 
 class Trained(NamedTuple):
@@ -140,9 +140,9 @@ def trained(hp: Ensembles, runs: int) -> Trained:
     return Trained(many, many.variables(state))
 
 
-def run_times(programs: Sequence[Trained], turns: int) -> list[float]:
+def run_times(programs: Sequence[ensemble.Ensemble], turns: int) -> list[float]:
     """The seconds that one run of each takes: the median over windows, in turns, so that noise meets them all."""
-    going = [program.many.fit(program.many.init()) for program in programs]
+    going = [program.fit(program.init()) for program in programs]
     for program in going:
         jax.block_until_ready(next(program))
     taken = []
@@ -154,7 +154,7 @@ def run_times(programs: Sequence[Trained], turns: int) -> list[float]:
         taken.append([after - before for before, after in itertools.pairwise(marks)])
     windows = map(statistics.median, zip(*taken, strict=True))
     return [
-        window * program.many.steps / program.many.first.log_every / len(program.many.seeds)
+        window * program.steps / program.first.log_every / len(program.seeds)
         for program, window in zip(programs, windows, strict=True)
     ]
 
@@ -199,8 +199,8 @@ def compare(options: Options) -> Iterator[tuple[str, int, float, Metrics]]:
     short = trained(replace(hp, steps=hp.steps // k), options.replicates * k)
     cyclic = trained(replace(hp, method="snapshots"), options.replicates)
     swa = trained(replace(hp, method="swa"), options.replicates)
-    turns = 1 if options.quick else 5
-    single, of_long, of_short, of_cyclic, of_swa = run_times([trained(hp, 1), long, short, cyclic, swa], turns)
+    programs = [ensemble.make(build, hp, range(1)), *(kind.many for kind in (long, short, cyclic, swa))]
+    single, of_long, of_short, of_cyclic, of_swa = run_times(programs, turns=1 if options.quick else 5)
     judge = Judge(build(hp), options.masks)
     for i in range(options.replicates):
         members = at(long.variables["raw"], slice(i * n, (i + 1) * n))

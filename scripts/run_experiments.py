@@ -69,10 +69,7 @@ def index(results: dict[str, dict]) -> str:
         rows.append(f"| [{name}.py]({name}.py) | {about(name)} | {told(found['seconds'])} | {picture} |")
         if name in results:
             command = f"`.venv/bin/python experiments/{name}.py`, {told(found['seconds'])} on {found['on']}:"
-            lines = [
-                f"- **{one['answer'].capitalize()}**: {one['claim']}. {one['figures']}." for one in found["findings"]
-            ]
-            sections.append("\n".join([f"## {name}", "", command, "", *lines, ""]))
+            sections.append("\n".join([f"## {name}", "", command, "", *map(line, found["findings"]), ""]))
     return HEAD + "\n".join(rows) + "\n\n" + "\n".join(sections)
 
 
