@@ -138,7 +138,7 @@ def main(options: Options) -> Iterator[claims.Finding]:
     if "together" in found:
         print(f"\nTogether: {', '.join(options.together)}.")
     if "none" in found and len(found) > 1:
-        yield from worth(found, "none", "an augmentation")
+        yield from worth(found, "none", "every augmentation")
 
 
 if __name__ == "__main__":

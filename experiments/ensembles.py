@@ -1,6 +1,6 @@
 """Many models as one on 5,000 MNIST digits: what the lecture's ensembles, snapshots and averages are worth.
 
-    .venv/bin/python experiments/ensembles.py        tries all of them and prints a table, in a quarter of an hour
+    .venv/bin/python experiments/ensembles.py        tries all of them and prints a table, in twelve minutes
     lec7 run experiments/ensembles.py --members 8    trains one of them
 
 A small CNN sees 2,000 digits; 500 are for choosing, and 2,500 for testing, so that half a percent is more than chance.

@@ -351,7 +351,7 @@ def main(options: Options) -> Iterator[claims.Finding]:
         found[name] = accuracies(partial(seeded, hp), options.replicates, options.judge)
         print(row(name, found[name], time.perf_counter() - begun), flush=True)
     print(f"\nTogether: {', '.join(options.together)}.")
-    yield from worth(found, NONE, "a regularizer")
+    yield from worth(found, NONE, "every regularizer")
 
 
 if __name__ == "__main__":
