@@ -1,6 +1,6 @@
 """Runs the experiments of the lecture, and writes experiments/README.md from what they found.
 
-    .venv/bin/python scripts/run_experiments.py [NAME ...]        all of them in full, an hour on two slow cores, or some
+    .venv/bin/python scripts/run_experiments.py [NAME ...]        all of them in full, or some; an hour on two cores
     .venv/bin/python scripts/run_experiments.py --quick           each in less than a minute, to see that it runs
     .venv/bin/python scripts/run_experiments.py --only-index      the index of what was found before
 
