@@ -174,7 +174,8 @@ class Judge:
         self.predict = partial(predict, x=x)
         self.mc_dropout = partial(mc_dropout, x=x)
         self.refresh = partial(renew, examples=examples)
-        self.accuracy = jax.jit(lambda one: evaluate(renew(one, examples), validation)["accuracy"])
+        score = jax.jit(lambda one, examples, others: evaluate(renew(one, examples), others)["accuracy"])
+        self.accuracy = partial(score, examples=examples, others=validation)
 
     def soup(self, members: Variables) -> jax.Array:
         """The probabilities of the mean weights, with batch statistics of their own."""

@@ -1,7 +1,7 @@
 """Runs the experiments of the lecture, and writes experiments/README.md from what they found.
 
     .venv/bin/python scripts/run_experiments.py [NAME ...]        all of them in full, or some; an hour on two cores
-    .venv/bin/python scripts/run_experiments.py --quick           each in less than a minute, to see that it runs
+    .venv/bin/python scripts/run_experiments.py --quick           each in a minute or two, to see that it runs
     .venv/bin/python scripts/run_experiments.py --only-index      the index of what was found before
 
 What a full run found is kept in experiments/results/, its picture in docs/.
@@ -36,7 +36,7 @@ NAMES = (
 HEAD = """# The lecture as experiments
 
 Each file is a claim of the lecture, runs without a network, and ends with whether its figures bear the claim out.
-`--quick` does all of it in small, in less than a minute; `lec7 run FILE` trains with one setting of those that have a
+`--quick` does all of it in small, in a minute or two; `lec7 run FILE` trains with one setting of those that have a
 `build`. This page is written by `scripts/run_experiments.py` from what the runs found.
 
 | experiment | claim | time | figure |

@@ -1,5 +1,6 @@
 """Methods of second order in the training step: with the full batch, with small ones, and with dropout."""
 
+import importlib
 from pathlib import Path
 
 import jax
@@ -47,3 +48,15 @@ def test_a_network_that_is_too_large_for_a_matrix_is_refused_before_the_run():
     file = experiment.load(EXPERIMENTS / "digits.py")
     with pytest.raises(InputError, match=r"BFGS keeps a matrix of 85,514 x 85,514 numbers .* use optim.lbfgs\(\)"):
         experiment.check(file.build(file.hyperparameters(optimizer="bfgs")))
+
+
+@pytest.mark.slow
+def test_the_experiment_prints_its_tables_and_draws(tmp_path, capsys, monkeypatch):
+    monkeypatch.syspath_prepend(EXPERIMENTS)
+    second_order = importlib.import_module("second_order")
+    options = second_order.Options(gradients=60, small_gradients=2, output=tmp_path / "picture.png")
+    assert len(list(second_order.main(options))) == 2
+    printed = capsys.readouterr().out
+    for name in ("Newton-CG", "BFGS", "L-BFGS", "Adam, rate", "momentum, rate"):
+        assert f"| {name}" in printed
+    assert (tmp_path / "picture.png").stat().st_size > 10_000
