@@ -229,12 +229,12 @@ def landscape_on(axes: Axes, title: str) -> None:
     height = landscape.height(np.stack([x, y])) - least
     axes.contour(x, y, height, levels=np.geomspace(0.02, 1, 11) * height.max(), colors="#bbbbbb", linewidths=0.7)
     axes.plot(*points.T, "*", color="black", markersize=9)
-    axes.set(xlim=across, ylim=up, title=title)
+    axes.set(xlim=across, ylim=up, xlabel="$x_0$", ylabel="$x_1$", title=title)
 
 
 def draw(found: dict[str, dict[str, Paths]], output: Path) -> None:
     """The paths from the first start over the contours, and below them the heights of all starts."""
-    figure = Figure(figsize=(14, 6.6), layout="constrained")
+    figure = Figure(figsize=(14, 7.8), layout="constrained")
     above, below = figure.subplots(2, len(LANDSCAPES), height_ratios=(1.25, 1))
     for title, top, bottom in zip(LANDSCAPES, above, below, strict=True):
         landscape_on(top, title)
@@ -246,7 +246,14 @@ def draw(found: dict[str, dict[str, Paths]], output: Path) -> None:
         top.plot(*found[title]["SGD"].points[0, 0], "o", color="#CC79A7", markersize=7)
         bottom.set(yscale="log", xlabel="step", ylim=(1e-2 if LANDSCAPES[title].noise else 1e-5, None), xlim=(0, 100))
         bottom.grid(alpha=0.3)
-        bottom.legend(fontsize="x-small", title="learning rate", title_fontsize="x-small")
+        bottom.legend(
+            loc="upper center",
+            bbox_to_anchor=(0.5, -0.18),
+            ncols=2,
+            fontsize="small",
+            title="learning rate",
+            frameon=False,
+        )
     below[0].set_ylabel("height above the lowest point, median")
     figure.savefig(output, dpi=110)
 
@@ -257,7 +264,7 @@ def animate(found: dict[str, dict[str, Paths]], output: Path, frames: int) -> No
     lines = []
     for title, axes in zip(LANDSCAPES, figure.subplots(2, 2).flat, strict=True):
         landscape_on(axes, title)
-        axes.set(xticks=(), yticks=())
+        axes.set(xticks=(), yticks=(), xlabel="", ylabel="")
         for name, paths in found[title].items():
             (trail,) = axes.plot([], [], color=COLOURS[name], linewidth=1.2)
             (head,) = axes.plot([], [], "o", color=COLOURS[name], markersize=5, label=name)

@@ -79,8 +79,9 @@ def build(hp: Hyperparameters) -> Experiment:
     # Your optimizer: any Optax transformation. An average of the parameters goes last in the chain; then the evaluation
     # tells figures of it, as test/accuracy, and of the parameters as they are, as test_raw/accuracy. Its batch
     # statistics are recomputed for that, since those of training are of other parameters.
+    # The monitor logs norms of gradients and updates, which `lec7 report` draws.
     rate = schedules.warmup(schedules.cosine(hp.learning_rate, hp.steps), 50)
-    optimizer = optax.chain(optim.adam(rate), averaging.ema(hp.ema_decay))
+    optimizer = optim.monitor(optax.chain(optim.adam(rate), averaging.ema(hp.ema_decay)))
 
     # Your augmentation: images of training are drawn anew at each step; those to test with stay as they are.
     # docs/augmentation.md lists the operations. One with a strength that is a float can be swept over it.

@@ -63,8 +63,9 @@ def build(hp: Hyperparameters) -> Experiment:
 
     # Your optimizer: any Optax transformation. An average of the parameters goes last in the chain; then the evaluation
     # tells figures of it, as test/accuracy, and of the parameters as they are, as test_raw/accuracy.
+    # The monitor logs norms of gradients and updates, which `lec7 report` draws.
     rate = schedules.warmup(schedules.cosine(hp.learning_rate, hp.steps), 50)
-    optimizer = optax.chain(optim.adamw(rate, weight_decay=hp.weight_decay), averaging.ema(hp.ema_decay))
+    optimizer = optim.monitor(optax.chain(optim.adamw(rate, weight_decay=hp.weight_decay), averaging.ema(hp.ema_decay)))
 
     return Experiment(
         model=model,
