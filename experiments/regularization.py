@@ -51,7 +51,7 @@ class Training:
     """Which images."""
     learning_rate: float = 2e-3
     """Adam's rate at the start; half a cosine brings it to 0."""
-    steps: int = 500
+    steps: int = 400
     """Number of training steps."""
     batch_size: int = 64
     """Examples a step."""
@@ -227,7 +227,7 @@ class Effort(claims.Effort):
 
     replicates: int = 3
     """Runs of each, with seeds of their own."""
-    steps: int = 500
+    steps: int = 400
     """Training steps of a run."""
     judge: Literal["test", "validation"] = "test"
     """Which images tell: those to test with, or those to choose by."""
