@@ -21,6 +21,7 @@ COMMANDS = {
     "report": "tell what came out of runs and sweeps, in one HTML page",
     "runs": "list runs with their results, sorted by any of them",
     "compare": "tell what differs between runs, and their figures side by side",
+    "bench": "measure how fast a device is, beside what it can do at the most",
     "doctor": "tell versions, devices, optional parts and what is missing for them",
 }
 USAGE = """usage: lec7 COMMAND [OPTION ...]

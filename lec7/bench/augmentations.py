@@ -1,0 +1,49 @@
+"""Images a second of augmentations, on the device."""
+
+from collections.abc import Callable, Iterator
+
+import jax
+import jax.numpy as jnp
+
+from lec7 import augment, tree
+from lec7.bench.clock import Call
+from lec7.bench.scale import Scale
+from lec7.bench.work import Work, counted
+
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+def augmentations(scale: Scale) -> Iterator[Work]:
+    """Pixels that are copied, looked up between others, and painted."""
+    count, size = scale.images
+    images = jax.random.randint(jax.random.key(0), (count, size, size, 3), 0, 256, jnp.uint8)
+    for name, operations in {
+        "crop, mirror, normalize": (augment.random_crop(size * 7 // 8), augment.mirror(), augment.normalize(MEAN, STD)),
+        "rotation": (augment.rotate(15),),
+        "resized crop": (augment.random_resized_crop(size * 7 // 8),),
+        "colour": (augment.brightness(), augment.contrast(), augment.saturation(), augment.hue()),
+    }.items():
+        run = jax.jit(augment.pipeline(*operations))
+        key = jax.random.key(0)
+        yield Work(
+            "augment",
+            f"{name}, {count} of {size} px",
+            "images",
+            _call(run, images),
+            amount=count,
+            flops=counted(run, key, images),
+            nbytes=tree.nbytes((images, jax.eval_shape(run, key, images))),
+        )
+
+
+def _call(run: Callable[..., jax.Array], images: jax.Array) -> Call:
+    keys = jax.random.split(jax.random.key(0), 64)
+
+    def call(times: int) -> jax.Array:
+        for i in range(times):
+            output = run(keys[i % len(keys)], images)
+            # One at a time: a CPU would begin several.
+            output.block_until_ready()
+        return output
+
+    return call

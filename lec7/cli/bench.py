@@ -1,0 +1,174 @@
+"""`lec7 bench`: how fast a device is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import tyro
+
+from lec7.cli.options import read
+from lec7.cli.tables import show
+from lec7.errors import InputError, nearest
+
+if TYPE_CHECKING:
+    from lec7.bench import Figure, Record
+
+ALL = "all"
+DESCRIPTION = (
+    "Measure how fast training, optimizers, augmentation, sweeps, solvers and input are on a device, as rates and as "
+    "shares of what it can do at the most: copy memory, and multiply large matrices. Parts: step, optimizer, augment, "
+    "sweep, solver, input."
+)
+
+
+@dataclass(frozen=True)
+class Options:
+    """What to measure."""
+
+    parts: Annotated[tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="PART")] = (ALL,)
+    """Which parts; all by default."""
+    json: Path | None = None
+    """A file for the figures."""
+    picture: Path | None = None
+    """A PNG file for the roofline: operations a second against operations for each byte."""
+    compare: tuple[Path, Path] | None = None
+    """Two files that --json wrote, to be compared; nothing is measured."""
+    rounds: int = 7
+    """Turns of each piece of work, of which the median counts."""
+    seconds: float = 0.3
+    """Length of a turn, about."""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Measures and prints, or compares."""
+    options: Options = read(Options, arguments, "bench", DESCRIPTION)
+    if options.compare is not None:
+        _compare(*options.compare)
+        return 0
+    _check(options)
+    from lec7.bench import PARTS, here, measurements, of_device
+
+    if unknown := [part for part in options.parts if part not in (*PARTS, ALL)]:
+        near = nearest(unknown[0], [*PARTS, ALL])
+        raise InputError(f"no part {unknown[0]!r}{near}; the parts are {', '.join(PARTS)}, and {ALL} for all of them")
+    parts = [part for part in PARTS if part in options.parts or ALL in options.parts]
+    figures: list[Figure] = []
+    limits: dict[str, float] = {}
+    record = here(limits, figures)
+    print(f"{record.device}, {record.machine}, JAX {record.versions['jax']}\n\n{_line(HEADINGS)}", flush=True)
+    for figure, met in measurements(parts, of_device(), rounds=options.rounds, seconds=options.seconds):
+        figures.append(figure)
+        limits |= {name: max(rate, limits.get(name, 0.0)) for name, rate in met.items()}
+        print(_line(_cells(figure)), flush=True)
+    record = here(limits, figures)
+    print()
+    show("limits, the best of all rounds", ("", "#"), _limits(record))
+    if options.json is not None:
+        record.save(options.json)
+        print(f"{options.json} has the figures; lec7 bench --compare {options.json} OTHER.json sets them beside others")
+    if options.picture is not None:
+        from lec7.report.roofline import roofline
+
+        print(f"{roofline(record, options.picture)} shows them under the roofline")
+    return 0
+
+
+def _check(options: Options) -> None:
+    if options.rounds < 1:
+        raise InputError(f"--rounds is {options.rounds}, expected at least 1")
+    if not options.seconds > 0:
+        raise InputError(f"--seconds is {options.seconds}, expected more than 0")
+    for name, path in (("json", options.json), ("picture", options.picture)):
+        if path is not None and not path.absolute().parent.is_dir():
+            raise InputError(f"--{name} is {path}, but there is no folder {path.parent}")
+
+
+HEADINGS = ("part", "work", "rate", "", "spread", "GB/s", "GFLOP/s", "share", "of")
+WIDTHS = (-9, -44, 10, -12, 9, 8, 9, 6, -8)
+"""Of columns; negative where texts stand to the left."""
+
+
+def _line(cells: Sequence[str]) -> str:
+    left = cells[0].ljust(WIDTHS[0]), cells[1].ljust(WIDTHS[1])
+    rest = (
+        cell.rjust(width) if width > 0 else cell.ljust(-width)
+        for cell, width in zip(cells[2:], WIDTHS[2:], strict=True)
+    )
+    return " ".join((*left, *rest)).rstrip()
+
+
+def _cells(figure: Figure) -> tuple[str, ...]:
+    spread = (figure.high - figure.low) / 2 / figure.rate
+    return (
+        figure.part,
+        figure.name,
+        digits(figure.rate),
+        f"{figure.unit}/s",
+        f"± {spread:.0%}",
+        digits(figure.nbytes / 1e9),
+        digits(figure.flops / 1e9),
+        f"{figure.share:.0%}",
+        figure.bound,
+    )
+
+
+def digits(value: float) -> str:
+    """Three digits that count, or more ahead of the point.
+
+    >>> digits(12345.6), digits(12.345), digits(0.01234), digits(0.0)
+    ('12,346', '12.3', '0.0123', '')
+    """
+    if value == 0:
+        return ""
+    return f"{value:,.0f}" if value >= 100 else f"{value:#.3g}"
+
+
+def _limits(record: Record) -> Iterator[tuple[str, str]]:
+    for name, rate in record.limits.items():
+        title, unit = _title(name)
+        yield title, f"{digits(rate / 1e9)} {unit}"
+
+
+def _title(limit: str) -> tuple[str, str]:
+    """What a limit is called, and its unit."""
+    titles = {"memory": "memory, copied", "host": "from the host"}
+    return (titles[limit], "GB/s") if limit in titles else (f"matrix product, {limit}", "GFLOP/s")
+
+
+def _compare(first: Path, second: Path) -> None:
+    from lec7.bench import load
+
+    one, other = load(first), load(second)
+    for path, record in ((first, one), (second, other)):
+        versions = ", ".join(f"{name} {version}" for name, version in record.versions.items())
+        print(f"{path}: {record.device}, {record.machine}; {versions}")
+    print()
+    show("limits", ("", "", f"{first.stem}#", f"{second.stem}#", "ratio#"), _both_limits(one, other))
+    show(
+        f"rates, and {second.stem} as a multiple of {first.stem}",
+        ("part", "work", "", f"{first.stem}#", f"{second.stem}#", "ratio#", "share#", "share#"),
+        _both(one, other),
+    )
+    if lonely := {_key(figure) for figure in one.figures} ^ {_key(figure) for figure in other.figures}:
+        print(f"Measured on one alone: {'; '.join(sorted(name for _, name in lonely))}.")
+
+
+def _key(figure: Figure) -> tuple[str, str]:
+    return figure.part, figure.name
+
+
+def _both_limits(one: Record, other: Record) -> Iterator[tuple[str, ...]]:
+    for name in (name for name in one.limits if name in other.limits):
+        (title, unit), a, b = _title(name), one.limits[name], other.limits[name]
+        yield title, unit, digits(a / 1e9), digits(b / 1e9), f"{b / a:.2f}"
+
+
+def _both(one: Record, other: Record) -> Iterator[tuple[str, ...]]:
+    found = {_key(figure): figure for figure in other.figures}
+    for a in one.figures:
+        if b := found.get(_key(a)):
+            rates = digits(a.rate), digits(b.rate), f"{b.rate / a.rate:.2f}"
+            yield (a.part, a.name, f"{a.unit}/s", *rates, f"{a.share:.0%}", f"{b.share:.0%}")
