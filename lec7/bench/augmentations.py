@@ -1,12 +1,13 @@
 """Images a second of augmentations, on the device."""
 
 from collections.abc import Callable, Iterator
+from itertools import cycle
 
 import jax
 import jax.numpy as jnp
 
 from lec7 import augment, tree
-from lec7.bench.clock import Call
+from lec7.bench.clock import Call, repeated
 from lec7.bench.scale import Scale
 from lec7.bench.work import Work, counted
 
@@ -23,8 +24,7 @@ def augmentations(scale: Scale) -> Iterator[Work]:
         "resized crop": (augment.random_resized_crop(size * 7 // 8),),
         "colour": (augment.brightness(), augment.contrast(), augment.saturation(), augment.hue()),
     }.items():
-        run = jax.jit(augment.pipeline(*operations))
-        key = jax.random.key(0)
+        run, key = _jitted(augment.pipeline(*operations)), jax.random.key(0)
         yield Work(
             "augment",
             f"{name}, {count} of {size} px",
@@ -36,14 +36,11 @@ def augmentations(scale: Scale) -> Iterator[Work]:
         )
 
 
+def _jitted(pipeline: augment.Pipeline) -> Callable[[jax.Array, jax.Array], jax.Array]:
+    return jax.jit(lambda key, images: pipeline(jax.random.split(key, len(images)), images))
+
+
 def _call(run: Callable[..., jax.Array], images: jax.Array) -> Call:
-    keys = jax.random.split(jax.random.key(0), 64)
-
-    def call(times: int) -> jax.Array:
-        for i in range(times):
-            output = run(keys[i % len(keys)], images)
-            # One at a time: a CPU would begin several.
-            output.block_until_ready()
-        return output
-
-    return call
+    keys = cycle(jax.random.split(jax.random.key(0), 64))
+    # One at a time: a CPU would begin several.
+    return repeated(lambda: run(next(keys), images).block_until_ready())

@@ -11,6 +11,38 @@ Call = Callable[[int], Any]
 """Does its work so many times, one after the other, and gives what there is to wait for."""
 
 
+def repeated(run: Callable[[], Any]) -> Call:
+    """The same thing so many times; what comes of the last.
+
+    >>> from itertools import count
+    >>> repeated(count(1).__next__)(3)
+    3
+    """
+
+    def call(times: int) -> Any:
+        result = None
+        for _ in range(times):
+            result = run()
+        return result
+
+    return call
+
+
+def carried(update: Callable[[Any], Any], state: Any) -> Call:
+    """An update of what came of the one before, which it may take for itself.
+
+    >>> carried(lambda n: 2 * n, 1)(10)
+    1024
+    """
+    held = [state]
+
+    def run() -> Any:
+        held[0] = update(held[0])
+        return held[0]
+
+    return repeated(run)
+
+
 class Spread(NamedTuple):
     """A median and the quartiles around it."""
 

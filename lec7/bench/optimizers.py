@@ -1,15 +1,14 @@
 """Updates a second of optimizers: parameters, gradients and moments that are read and written once each."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import optax
 
 from lec7 import optim, tree
-from lec7.bench.clock import Call
+from lec7.bench.clock import carried
 from lec7.bench.scale import Scale
 from lec7.bench.work import Work, counted
 from lec7.typing import Params
@@ -39,21 +38,12 @@ def update(name: optim.Name, parameters: int, leaves: int) -> Work:
     exponent = f"{parameters:.0e}".replace("e+0", "e")
     title = f"{name}, {exponent} parameters, {leaves} leaves"
 
-    @partial(jax.jit, donate_argnums=(0, 1))
-    def one(params: Params, state: optax.OptState, grads: optax.Updates) -> tuple[Params, optax.OptState]:
+    @partial(jax.jit, donate_argnums=0)
+    def one(held: tuple[Params, optax.OptState], grads: optax.Updates) -> tuple[Params, optax.OptState]:
+        params, state = held
         updates, state = optimizer.update(grads, state, params)
         return optax.apply_updates(params, updates), state
 
-    flops = counted(one, params, state, grads)
-    return Work("optimizer", title, "updates", _call(one, params, state, grads), flops=flops, nbytes=nbytes)
-
-
-def _call(compiled: Callable[..., Any], params: Params, state: optax.OptState, grads: optax.Updates) -> Call:
-    held = [(params, state)]
-
-    def call(times: int) -> Params:
-        for _ in range(times):
-            held[0] = compiled(*held[0], grads)
-        return held[0][0]
-
-    return call
+    flops = counted(one, (params, state), grads)
+    call = carried(lambda held: one(held, grads), (params, state))
+    return Work("optimizer", title, "updates", call, flops=flops, nbytes=nbytes)

@@ -62,7 +62,8 @@ def load(path: Path) -> Record:
         read: dict[str, Any] = json.loads(path.read_text())
         if (given := read.pop("format")) != FORMAT:
             raise InputError(f"{path} has format {given}, expected {FORMAT}: measure again with this lec7")
-        return Record(**read | {"figures": tuple(Figure(**figure) for figure in read["figures"])})
+        figures = tuple(Figure(**figure) for figure in read.pop("figures"))
+        return Record(figures=figures, **read)
     except FileNotFoundError:
         raise InputError(f"no file {path}; lec7 bench --json {path} writes one") from None
     except (ValueError, KeyError, TypeError, AttributeError) as error:

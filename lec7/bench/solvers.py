@@ -1,12 +1,13 @@
 """Iterations a second of methods of second order, with the gradients that they need."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import jax
 import jax.numpy as jnp
+import optax
 
 from lec7 import optim
-from lec7.bench.clock import Call
+from lec7.bench.clock import Call, repeated
 from lec7.bench.scale import Scale
 from lec7.bench.work import Work
 
@@ -28,18 +29,14 @@ def valley(x: jax.Array) -> jax.Array:
     return jnp.sum(100 * (x[1:] - x[:-1] ** 2) ** 2 + (1 - x[:-1]) ** 2)
 
 
-def _work(name: str, optimizer: optim.Optimizer, unknowns: int, nbytes: float) -> Work:
+def _work(name: str, optimizer: optax.GradientTransformation, unknowns: int, nbytes: float) -> Work:
+    title = f"{name}, {unknowns:,} unknowns"
+    call = solving(optimizer, unknowns)
+    return Work("solver", title, "iterations", call, amount=ITERATIONS, nbytes=ITERATIONS * nbytes)
+
+
+def solving(optimizer: optax.GradientTransformation, unknowns: int) -> Call:
+    """Iterations down the valley, from the start that the literature has."""
     start = jnp.tile(jnp.array([-1.2, 1.0]), unknowns // 2)
     solve = jax.jit(lambda start: optim.minimize(valley, start, optimizer, atol=0.0, max_steps=ITERATIONS).params)
-    title = f"{name}, {unknowns:,} unknowns"
-    return Work("solver", title, "iterations", _call(solve, start), amount=ITERATIONS, nbytes=ITERATIONS * nbytes)
-
-
-def _call(solve: Callable[..., jax.Array], start: jax.Array) -> Call:
-    def call(times: int) -> jax.Array:
-        for _ in range(times):
-            end = solve(start)
-            end.block_until_ready()
-        return end
-
-    return call
+    return repeated(lambda: solve(start).block_until_ready())

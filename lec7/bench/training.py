@@ -9,7 +9,7 @@ import numpy as np
 from flax import nnx
 
 from lec7 import data, losses, models, optim, train, tree
-from lec7.bench.clock import Call
+from lec7.bench.clock import Call, carried, repeated
 from lec7.bench.scale import Network, Scale, Training
 from lec7.bench.work import Work, counted
 from lec7.experiment import Experiment
@@ -56,17 +56,11 @@ def step(training: Training) -> Work:
     batch = source[: training.batch_size]
     flops, nbytes = counted(jax.jit(one), state, batch), moved(state, batch)
     windows = train.fit(one, state, source, steps=FOR_EVER, batch_size=training.batch_size, every=training.every)
-
-    def call(times: int) -> Any:
-        for _ in range(times):
-            state, _ = next(windows)
-        return state.step
-
     return Work(
         "step",
         f"{title}, {training.size} px, batch {training.batch_size}",
         "steps",
-        call,
+        repeated(lambda: next(windows)[1]),
         amount=training.every,
         flops=training.every * flops,
         nbytes=training.every * nbytes,
@@ -115,11 +109,5 @@ def _lanes(program: Program, lanes: int, first: dict[str, np.float32]) -> Call:
     points = wide.points(
         {name: np.geomspace(value / 10, value, lanes, dtype=value.dtype) for name, value in first.items()}
     )
-    state = [wide.pack([program.init(first)] * lanes)]
-
-    def call(times: int) -> Any:
-        for _ in range(times):
-            state[0], _ = wide.section(state[0], points, program.first.log_every)
-        return state[0].step
-
-    return call
+    state = wide.pack([program.init(first)] * lanes)
+    return carried(lambda state: wide.section(state, points, program.first.log_every)[0], state)

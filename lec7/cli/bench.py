@@ -53,8 +53,8 @@ def main(arguments: Sequence[str]) -> int:
 
     if unknown := [part for part in options.parts if part not in (*PARTS, ALL)]:
         near = nearest(unknown[0], [*PARTS, ALL])
-        raise InputError(f"no part {unknown[0]!r}{near}; the parts are {', '.join(PARTS)}, and {ALL} for all of them")
-    parts = [part for part in PARTS if part in options.parts or ALL in options.parts]
+        raise InputError(f"no part {unknown[0]!r}, expected some of {', '.join(PARTS)}, or {ALL}{near}")
+    parts = [part for part in PARTS if {part, ALL} & {*options.parts}]
     figures: list[Figure] = []
     limits: dict[str, float] = {}
     record = here(limits, figures)
@@ -92,12 +92,8 @@ WIDTHS = (-9, -44, 10, -12, 9, 8, 9, 6, -8)
 
 
 def _line(cells: Sequence[str]) -> str:
-    left = cells[0].ljust(WIDTHS[0]), cells[1].ljust(WIDTHS[1])
-    rest = (
-        cell.rjust(width) if width > 0 else cell.ljust(-width)
-        for cell, width in zip(cells[2:], WIDTHS[2:], strict=True)
-    )
-    return " ".join((*left, *rest)).rstrip()
+    columns = zip(cells, WIDTHS, strict=True)
+    return " ".join(cell.rjust(width) if width > 0 else cell.ljust(-width) for cell, width in columns).rstrip()
 
 
 def _cells(figure: Figure) -> tuple[str, ...]:

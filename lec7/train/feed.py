@@ -3,7 +3,7 @@
 import queue
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from typing import Any, Generic, TypeVar
 
 import jax
@@ -142,20 +142,21 @@ def put_rows(arrays: dict[str, np.ndarray], rows: np.ndarray, batch_size: int, m
 
 
 def chunks(
-    stream: data.Stream, order: data.Order, counts: list[int], start: int, most: int, mesh: Mesh | None
+    stream: data.Stream, order: data.Order, counts: Iterable[int], start: int, stop: int, most: int, mesh: Mesh | None
 ) -> Iterator[Batch]:
     """Batches of some steps at a time, on the devices: arrays [most, batch, ...], of which the first count.
 
     Args:
         stream: what is read.
         order: which examples a step sees.
-        counts: steps of each chunk.
+        counts: steps of each chunk, up to `stop` in all.
         start: the first step.
+        stop: the step behind the last one.
         most: steps that a chunk has room for.
         mesh: the devices that share a batch; None for the one that there is.
     """
     rows = own_rows(order.batch_size, mesh)
-    read = batches(stream, order, start, start + sum(counts), rows, together=max(1, most // stream.threads))
+    read = batches(stream, order, start, stop, rows, together=max(1, most // stream.threads))
     try:
         for count in counts:
             parts = [next(read) for _ in range(count)]

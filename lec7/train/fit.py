@@ -125,10 +125,10 @@ def _fit_stream(
 ) -> Iterator[tuple[TrainState, Metrics]]:
     """The same of examples on the host: a window is a dispatch, or several where its batches weigh too much."""
     start, most = state.steps_taken, program.most
-    lengths = [stop - begin for begin, stop in _windows(start, steps, every)]
-    counts = [min(most, length - done) for length in lengths for done in range(0, length, most)]
+    lengths = (stop - begin for begin, stop in _windows(start, steps, every))
+    counts = (min(most, length - done) for length in lengths for done in range(0, length, most))
     order = data.HostOrder(random.stream(state.key, "order"), len(stream), batch_size)
-    with Ahead(chunks(stream, order, counts, start, most, program.mesh), stream.ahead) as feed:
+    with Ahead(chunks(stream, order, counts, start, steps, most, program.mesh), stream.ahead) as feed:
         last: Any = state.step  # of the latest dispatch
         clock = time.monotonic()
 
