@@ -15,6 +15,7 @@ __version__ = "0.1.0"
 _ROOMS = (
     "augment",
     "averaging",
+    "bench",
     "data",
     "ensemble",
     "errors",
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from lec7 import (
         augment,
         averaging,
+        bench,
         data,
         ensemble,
         errors,

@@ -14,7 +14,7 @@ from lec7.cli.tables import show
 from lec7.errors import InputError, nearest
 
 if TYPE_CHECKING:
-    from lec7.bench import Figure, Record
+    from lec7.bench import Figure, Part, Record
 
 ALL = "all"
 DESCRIPTION = (
@@ -50,19 +50,20 @@ def main(arguments: Sequence[str]) -> int:
         return 0
     _check(options)
     from lec7.bench import PARTS, here, measurements, of_device
+    from lec7.bench.words import HEADINGS, cells, line
 
     if unknown := [part for part in options.parts if part not in (*PARTS, ALL)]:
         near = nearest(unknown[0], [*PARTS, ALL])
         raise InputError(f"no part {unknown[0]!r}, expected some of {', '.join(PARTS)}, or {ALL}{near}")
-    parts = [part for part in PARTS if {part, ALL} & {*options.parts}]
+    parts: list[Part] = [part for part in PARTS if {part, ALL} & {*options.parts}]
     figures: list[Figure] = []
     limits: dict[str, float] = {}
     record = here(limits, figures)
-    print(f"{record.device}, {record.machine}, JAX {record.versions['jax']}\n\n{_line(HEADINGS)}", flush=True)
+    print(f"{record.device}, {record.machine}, JAX {record.versions['jax']}\n\n{line(HEADINGS)}", flush=True)
     for figure, met in measurements(parts, of_device(), rounds=options.rounds, seconds=options.seconds):
         figures.append(figure)
         limits |= {name: max(rate, limits.get(name, 0.0)) for name, rate in met.items()}
-        print(_line(_cells(figure)), flush=True)
+        print(line(cells(figure)), flush=True)
     record = here(limits, figures)
     print()
     show("limits, the best of all rounds", ("", "#"), _limits(record))
@@ -86,52 +87,12 @@ def _check(options: Options) -> None:
             raise InputError(f"--{name} is {path}, but there is no folder {path.parent}")
 
 
-HEADINGS = ("part", "work", "rate", "", "spread", "GB/s", "GFLOP/s", "share", "of")
-WIDTHS = (-9, -44, 10, -12, 9, 8, 9, 6, -8)
-"""Of columns; negative where texts stand to the left."""
-
-
-def _line(cells: Sequence[str]) -> str:
-    columns = zip(cells, WIDTHS, strict=True)
-    return " ".join(cell.rjust(width) if width > 0 else cell.ljust(-width) for cell, width in columns).rstrip()
-
-
-def _cells(figure: Figure) -> tuple[str, ...]:
-    spread = (figure.high - figure.low) / 2 / figure.rate
-    return (
-        figure.part,
-        figure.name,
-        digits(figure.rate),
-        f"{figure.unit}/s",
-        f"± {spread:.0%}",
-        digits(figure.nbytes / 1e9),
-        digits(figure.flops / 1e9),
-        f"{figure.share:.0%}",
-        figure.bound,
-    )
-
-
-def digits(value: float) -> str:
-    """Three digits that count, or more ahead of the point.
-
-    >>> digits(12345.6), digits(12.345), digits(0.01234), digits(0.0)
-    ('12,346', '12.3', '0.0123', '')
-    """
-    if value == 0:
-        return ""
-    return f"{value:,.0f}" if value >= 100 else f"{value:#.3g}"
-
-
 def _limits(record: Record) -> Iterator[tuple[str, str]]:
+    from lec7.bench.words import digits, title_of
+
     for name, rate in record.limits.items():
-        title, unit = _title(name)
+        title, unit = title_of(name)
         yield title, f"{digits(rate / 1e9)} {unit}"
-
-
-def _title(limit: str) -> tuple[str, str]:
-    """What a limit is called, and its unit."""
-    titles = {"memory": "memory, copied", "host": "from the host"}
-    return (titles[limit], "GB/s") if limit in titles else (f"matrix product, {limit}", "GFLOP/s")
 
 
 def _compare(first: Path, second: Path) -> None:
@@ -157,12 +118,16 @@ def _key(figure: Figure) -> tuple[str, str]:
 
 
 def _both_limits(one: Record, other: Record) -> Iterator[tuple[str, ...]]:
+    from lec7.bench.words import digits, title_of
+
     for name in (name for name in one.limits if name in other.limits):
-        (title, unit), a, b = _title(name), one.limits[name], other.limits[name]
+        (title, unit), a, b = title_of(name), one.limits[name], other.limits[name]
         yield title, unit, digits(a / 1e9), digits(b / 1e9), f"{b / a:.2f}"
 
 
 def _both(one: Record, other: Record) -> Iterator[tuple[str, ...]]:
+    from lec7.bench.words import digits
+
     found = {_key(figure): figure for figure in other.figures}
     for a in one.figures:
         if b := found.get(_key(a)):

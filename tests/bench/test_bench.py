@@ -10,6 +10,7 @@ import pytest
 from lec7 import bench, cli, tree
 from lec7.bench import augmentations, clock, limits, optimizers, solvers, training, work
 from lec7.bench.scale import Scale, Training
+from lec7.bench.words import digits
 from lec7.errors import InputError
 
 TINY = Scale(
@@ -142,7 +143,7 @@ def test_the_command_measures_writes_and_compares(tiny, tmp_path, capsys):
     record = bench.load(first)
     assert [*dict.fromkeys(one.part for one in record.figures)] == list(bench.PARTS)
     for figure in record.figures:
-        assert f"{figure.part:<9} {figure.name:<44} {cli_digits(figure.rate):>10} {figure.unit}/s" in printed
+        assert f"{figure.part:<9} {figure.name:<44} {digits(figure.rate):>10} {figure.unit}/s" in printed
         assert 0 < figure.low <= figure.rate <= figure.high
     assert set(record.limits) == {"memory", "host", "float32", "bfloat16"}
     assert picture.read_bytes()[:4] == b"\x89PNG"
@@ -158,12 +159,6 @@ def test_the_command_measures_writes_and_compares(tiny, tmp_path, capsys):
     rows = [line.split() for line in printed.splitlines() if line.startswith(tuple(bench.PARTS))]
     assert [row[-3] for row in rows if row[0] != "part"] == ["2.00"] * len(doubled["figures"])
     assert f"Measured on one alone: {lost}." in printed
-
-
-def cli_digits(value):
-    from lec7.cli.bench import digits
-
-    return digits(value)
 
 
 @pytest.mark.parametrize(
