@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable, Iterator
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -80,11 +81,11 @@ def note(part: str) -> Iterator[str]:
 
 
 def quoted(rows: Iterable[Row]) -> Iterator[str]:
-    """The README's table."""
-    yield "| work | beside | lec7 is as fast, times |"
-    yield "|---|---|---:|"
-    for row in rows:
-        yield f"| {row.work} | {row.peer} | {row.ratio:.2f} |"
+    """The README's table: a line for each work, with all whom it was done beside."""
+    yield "| work | lec7 is as fast, times |"
+    yield "|---|---|"
+    for work, beside in groupby(rows, key=lambda row: row.work):
+        yield f"| {work} | {', '.join(f'**{row.ratio:.2f}** {row.peer}' for row in beside)} |"
 
 
 def digits(rate: float) -> str:

@@ -59,8 +59,8 @@ class Row:
 
     @property
     def missed(self) -> bool:
-        """Whether the target was not reached."""
-        return self.target is not None and self.ratio < self.target
+        """Whether the target was not reached, to two digits."""
+        return self.target is not None and round(self.ratio, 2) < self.target
 
 
 def race(

@@ -78,6 +78,7 @@ def test_the_page_and_the_readme_tell_what_was_found(tmp_path, monkeypatch):
     assert readme.read_text().startswith(f"# before\n{page.BEGIN}\n| work |")
     assert readme.read_text().endswith(f"{page.END}\nafter\n")
     assert "old" not in readme.read_text()
+    assert "| MLP | **12.30** them, **0.60** others |" in readme.read_text()
     assert "nobody" not in readme.read_text()  # what has no target is for the page
 
 
