@@ -86,4 +86,4 @@ print([name for name in {late} if name in sys.modules])
 
 def test_an_unknown_room_is_told():
     done = python("import lec7; lec7.optimizers")
-    assert "its rooms are augment, averaging, data" in done.stderr
+    assert "its rooms are augment, averaging, bench, data" in done.stderr

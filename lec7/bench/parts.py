@@ -1,7 +1,7 @@
 """What can be measured, by name."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Literal, get_args
+from typing import Literal
 
 from lec7.bench.augmentations import augmentations
 from lec7.bench.inputs import inputs
@@ -13,6 +13,7 @@ from lec7.bench.training import steps, sweeps
 from lec7.bench.work import Figure, Work, measure
 
 Part = Literal["step", "optimizer", "augment", "sweep", "solver", "input"]
+"""The name of one."""
 PARTS: Mapping[Part, Callable[[Scale], Iterator[Work]]] = {
     "step": steps,
     "optimizer": updates,
@@ -21,7 +22,7 @@ PARTS: Mapping[Part, Callable[[Scale], Iterator[Work]]] = {
     "solver": solvers,
     "input": inputs,
 }
-assert set(PARTS) == set(get_args(Part))
+"""What gives the pieces of work of each, in sizes of a scale."""
 
 
 def measurements(
