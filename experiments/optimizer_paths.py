@@ -229,7 +229,7 @@ def landscape_on(axes: Axes, title: str) -> None:
     height = landscape.height(np.stack([x, y])) - least
     axes.contour(x, y, height, levels=np.geomspace(0.02, 1, 11) * height.max(), colors="#bbbbbb", linewidths=0.7)
     axes.plot(*points.T, "*", color="black", markersize=9)
-    axes.set(xlim=across, ylim=up, xlabel="$x_0$", ylabel="$x_1$", title=title)
+    axes.set(xlim=across, ylim=up, title=title)
 
 
 def draw(found: dict[str, dict[str, Paths]], output: Path) -> None:
@@ -238,6 +238,7 @@ def draw(found: dict[str, dict[str, Paths]], output: Path) -> None:
     above, below = figure.subplots(2, len(LANDSCAPES), height_ratios=(1.25, 1))
     for title, top, bottom in zip(LANDSCAPES, above, below, strict=True):
         landscape_on(top, title)
+        top.set(xlabel="$x_0$", ylabel="$x_1$")
         for name, paths in found[title].items():
             until = min(int(paths.arrived[0]) + 5, 80)
             top.plot(*paths.points[0, :until].T, color=COLOURS[name], linewidth=1.2, marker=".", markersize=3)
@@ -264,7 +265,7 @@ def animate(found: dict[str, dict[str, Paths]], output: Path, frames: int) -> No
     lines = []
     for title, axes in zip(LANDSCAPES, figure.subplots(2, 2).flat, strict=True):
         landscape_on(axes, title)
-        axes.set(xticks=(), yticks=(), xlabel="", ylabel="")
+        axes.set(xticks=(), yticks=())
         for name, paths in found[title].items():
             (trail,) = axes.plot([], [], color=COLOURS[name], linewidth=1.2)
             (head,) = axes.plot([], [], "o", color=COLOURS[name], markersize=5, label=name)

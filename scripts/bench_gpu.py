@@ -17,7 +17,7 @@ from lec7 import bench, experiment, optim
 from lec7.bench.clock import Spread, in_turns, repeated
 from lec7.bench.scale import Training
 from lec7.bench.training import step as training_step
-from lec7.bench.words import HEADINGS, cells, digits, line, title_of
+from lec7.bench.words import HEADINGS, cells, limit_rows, line, markdown
 
 FASHION = Path(__file__).resolve().parents[1] / "experiments" / "fashion.py"
 ROUNDS, SECONDS = 7, 0.5
@@ -28,10 +28,9 @@ RESNET = Training("resnet50", 224, 128, every=10, dtype="bfloat16")
 def main(folder: Path) -> None:
     """Writes both files, and prints what goes into them."""
     folder.mkdir(parents=True, exist_ok=True)
-    told: list[str] = []
-    figures, limits = measured()
-    bench.here(limits, figures).save(folder / "bench.json")
-    told += table(figures, limits)
+    record = measured()
+    record.save(folder / "bench.json")
+    told = [*(f"- {title}: {rate}" for title, rate in limit_rows(record)), "", *markdown(record), ""]
     for part in (kernels, beside_torch, fashion):
         told += attempted(part)
     device = jax.devices()[0].device_kind
@@ -49,32 +48,18 @@ def attempted(part: Callable[[], str]) -> Iterator[str]:
         yield f"- {part.__doc__} Not measured: {type(error).__name__}: {str(error).splitlines()[0][:120]}"
 
 
-def measured() -> tuple[list[bench.Figure], dict[str, float]]:
+def measured() -> bench.Record:
     """What `lec7 bench` finds, part by part."""
-    figures: list[bench.Figure] = []
-    limits: dict[str, float] = {}
+    record = bench.here()
     print(line(HEADINGS), flush=True)
     for part in bench.PARTS:
         try:
             for figure, met in bench.measurements([part], bench.of_device(), rounds=ROUNDS, seconds=SECONDS):
-                figures.append(figure)
-                limits |= {name: max(rate, limits.get(name, 0.0)) for name, rate in met.items()}
+                record = record.with_figure(figure, met)
                 print(line(cells(figure)), flush=True)
         except Exception as error:  # of a package that is missing, for the most part
             print(f"{part} ends here: {type(error).__name__}: {error}", flush=True)
-    return figures, limits
-
-
-def table(figures: list[bench.Figure], limits: dict[str, float]) -> Iterator[str]:
-    """Figures and limits in Markdown."""
-    for name, rate in limits.items():
-        title, unit = title_of(name)
-        yield f"- {title}: {digits(rate / 1e9)} {unit}"
-    yield "\n| part | work | rate | GB/s | share of the limit | by |\n|---|---|---:|---:|---:|---|"
-    for one in figures:
-        rate, speed = f"{digits(one.rate)} {one.unit}/s", digits(one.nbytes / 1e9)
-        yield f"| {one.part} | {one.name} | {rate} | {speed} | {one.share:.0%} | {one.bound} |"
-    yield ""
+    return record
 
 
 def kernels() -> str:

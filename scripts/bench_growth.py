@@ -10,6 +10,7 @@ for docs/benchmarks.md.
 import json
 import tempfile
 import time
+import weakref
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -50,8 +51,7 @@ def step_of(width: int, batch_size: int) -> Call:
     model, optimizer = models.from_nnx(lambda rngs: models.MLP(784, (width, width), 10, rngs=rngs)), optim.adam(1e-3)
     step = train.make_step(model, losses.cross_entropy, optimizer)
     state = train.init(model, optimizer, jax.random.key(0), train.image(source[:1]))
-    windows = train.fit(step, state, source, steps=training.FOR_EVER, batch_size=batch_size, every=20)
-    return repeated(lambda: next(windows)[1])
+    return training.fitting(step, state, source, batch_size, every=20)
 
 
 def by_parameters() -> Iterator[tuple[float, Call]]:
@@ -111,24 +111,25 @@ def by_averaged(average: optax.GradientTransformation) -> Iterator[tuple[float, 
 
 def by_checkpoint() -> Iterator[tuple[float, Call]]:
     """Saving parameters and two moments, until they are on disk."""
-    with tempfile.TemporaryDirectory() as folder:
-        for n in (10**4, 10**5, 10**6, 10**7):
-            yield n, saving(n, Path(folder) / str(n))
+    for n in (10**4, 10**5, 10**6, 10**7):
+        yield n, saving(n)
 
 
-def saving(n: int, folder: Path) -> Call:
-    """Checkpoints of n parameters, one after the other."""
+def saving(n: int) -> Call:
+    """Checkpoints of n parameters, one after the other, in a folder that goes with the call."""
+    folder = tempfile.TemporaryDirectory()
     model = models.Model(
         lambda key, x: models.Variables({str(i): jnp.ones(n // 10) for i in range(10)}, {}),
         lambda variables, x, *, train, key=None: (x, variables.state),
     )
-    checkpoints = Checkpoints(folder)
+    checkpoints = Checkpoints(Path(folder.name))
 
     def save(state: train.TrainState) -> train.TrainState:
         checkpoints.save(state)
         checkpoints.wait()
         return replace(state, step=state.step + 1)
 
+    weakref.finalize(save, folder.cleanup)
     return carried(save, train.init(model, optim.adam(1e-3), jax.random.key(0), jnp.ones(1)))
 
 

@@ -11,10 +11,10 @@ import numpy as np
 from PIL import Image
 
 from lec7 import data, losses, models, optim, train
-from lec7.bench.clock import Call, repeated
+from lec7.bench.clock import Call
 from lec7.bench.limits import HOST
 from lec7.bench.scale import Scale
-from lec7.bench.training import FOR_EVER, LABELS, images
+from lec7.bench.training import LABELS, fitting, images
 from lec7.bench.work import Work
 
 FILES = 256
@@ -65,5 +65,4 @@ def _call(source: data.Source, batch_size: int) -> Call:
     model, optimizer = models.Model(init, apply), optim.sgd(1e-3)
     step = train.make_step(model, losses.cross_entropy, optimizer)
     state = train.init(model, optimizer, jax.random.key(0), jnp.zeros((1, 1, 1, 3)))
-    windows = train.fit(step, state, source, steps=FOR_EVER, batch_size=batch_size, every=EVERY)
-    return repeated(lambda: next(windows)[1])
+    return fitting(step, state, source, batch_size, EVERY)

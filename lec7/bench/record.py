@@ -4,7 +4,8 @@ import dataclasses
 import json
 import os
 import platform
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -39,17 +40,22 @@ class Record:
     limits: dict[str, float]
     figures: tuple[Figure, ...]
 
+    def with_figure(self, figure: Figure, met: Mapping[str, float]) -> "Record":
+        """The same with a figure more, and with what is best of its limits and of those that were met with it."""
+        best = {name: max(rate, self.limits.get(name, 0.0)) for name, rate in met.items()}
+        return replace(self, limits=self.limits | best, figures=(*self.figures, figure))
+
     def save(self, path: Path) -> None:
         """Writes it as JSON."""
         path.write_text(json.dumps({"format": FORMAT} | dataclasses.asdict(self), indent=2) + "\n")
 
 
-def here(limits: dict[str, float], figures: list[Figure]) -> Record:
-    """The record of what was found on this machine."""
+def here() -> Record:
+    """The record of this machine, on which nothing was measured yet."""
     devices = jax.devices()
     machine = f"{os.cpu_count()} cores, {platform.machine()}, {platform.system()}, Python {platform.python_version()}"
     versions = {name: metadata.version(name) for name in PACKAGES}
-    return Record(devices[0].device_kind, len(devices), machine, versions, limits, tuple(figures))
+    return Record(devices[0].device_kind, len(devices), machine, versions, {}, ())
 
 
 def load(path: Path) -> Record:

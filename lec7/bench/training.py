@@ -55,17 +55,22 @@ def step(training: Training) -> Work:
     state = train.init(model, optimizer, jax.random.key(0), train.image(source[:1]))
     batch = source[: training.batch_size]
     flops, nbytes = counted(jax.jit(one), state, batch), moved(state, batch)
-    windows = train.fit(one, state, source, steps=FOR_EVER, batch_size=training.batch_size, every=training.every)
     return Work(
         "step",
         f"{title}, {training.size} px, batch {training.batch_size}",
         "steps",
-        repeated(lambda: next(windows)[1]),
+        fitting(one, state, source, training.batch_size, training.every),
         amount=training.every,
         flops=training.every * flops,
         nbytes=training.every * nbytes,
         dtype=training.dtype,
     )
+
+
+def fitting(step: train.Step, state: train.TrainState, source: data.Source, batch_size: int, every: int) -> Call:
+    """Windows of `every` steps, without end; the metrics of the last one."""
+    windows = train.fit(step, state, source, steps=FOR_EVER, batch_size=batch_size, every=every)
+    return repeated(lambda: next(windows)[1])
 
 
 def moved(state: Any, batch: Any) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -14,7 +14,7 @@ from lec7.cli.tables import show
 from lec7.errors import InputError, nearest
 
 if TYPE_CHECKING:
-    from lec7.bench import Figure, Part, Record
+    from lec7.bench import Part
 
 ALL = "all"
 DESCRIPTION = (
@@ -50,23 +50,19 @@ def main(arguments: Sequence[str]) -> int:
         return 0
     _check(options)
     from lec7.bench import PARTS, here, measurements, of_device
-    from lec7.bench.words import HEADINGS, cells, line
+    from lec7.bench.words import HEADINGS, cells, limit_rows, line
 
     if unknown := [part for part in options.parts if part not in (*PARTS, ALL)]:
         near = nearest(unknown[0], [*PARTS, ALL])
         raise InputError(f"no part {unknown[0]!r}, expected some of {', '.join(PARTS)}, or {ALL}{near}")
     parts: list[Part] = [part for part in PARTS if {part, ALL} & {*options.parts}]
-    figures: list[Figure] = []
-    limits: dict[str, float] = {}
-    record = here(limits, figures)
+    record = here()
     print(f"{record.device}, {record.machine}, JAX {record.versions['jax']}\n\n{line(HEADINGS)}", flush=True)
     for figure, met in measurements(parts, of_device(), rounds=options.rounds, seconds=options.seconds):
-        figures.append(figure)
-        limits |= {name: max(rate, limits.get(name, 0.0)) for name, rate in met.items()}
+        record = record.with_figure(figure, met)
         print(line(cells(figure)), flush=True)
-    record = here(limits, figures)
     print()
-    show("limits, the best of all rounds", ("", "#"), _limits(record))
+    show("limits, the best of all rounds", ("", "#"), limit_rows(record))
     if options.json is not None:
         record.save(options.json)
         print(f"{options.json} has the figures; lec7 bench --compare {options.json} OTHER.json sets them beside others")
@@ -87,49 +83,20 @@ def _check(options: Options) -> None:
             raise InputError(f"--{name} is {path}, but there is no folder {path.parent}")
 
 
-def _limits(record: Record) -> Iterator[tuple[str, str]]:
-    from lec7.bench.words import digits, title_of
-
-    for name, rate in record.limits.items():
-        title, unit = title_of(name)
-        yield title, f"{digits(rate / 1e9)} {unit}"
-
-
 def _compare(first: Path, second: Path) -> None:
     from lec7.bench import load
+    from lec7.bench.words import compared, compared_limits, on_one_alone
 
     one, other = load(first), load(second)
     for path, record in ((first, one), (second, other)):
         versions = ", ".join(f"{name} {version}" for name, version in record.versions.items())
         print(f"{path}: {record.device}, {record.machine}; {versions}")
     print()
-    show("limits", ("", "", f"{first.stem}#", f"{second.stem}#", "ratio#"), _both_limits(one, other))
+    show("limits", ("", "", f"{first.stem}#", f"{second.stem}#", "ratio#"), compared_limits(one, other))
     show(
         f"rates, and {second.stem} as a multiple of {first.stem}",
         ("part", "work", "", f"{first.stem}#", f"{second.stem}#", "ratio#", "share#", "share#"),
-        _both(one, other),
+        compared(one, other),
     )
-    if lonely := {_key(figure) for figure in one.figures} ^ {_key(figure) for figure in other.figures}:
-        print(f"Measured on one alone: {'; '.join(sorted(name for _, name in lonely))}.")
-
-
-def _key(figure: Figure) -> tuple[str, str]:
-    return figure.part, figure.name
-
-
-def _both_limits(one: Record, other: Record) -> Iterator[tuple[str, ...]]:
-    from lec7.bench.words import digits, title_of
-
-    for name in (name for name in one.limits if name in other.limits):
-        (title, unit), a, b = title_of(name), one.limits[name], other.limits[name]
-        yield title, unit, digits(a / 1e9), digits(b / 1e9), f"{b / a:.2f}"
-
-
-def _both(one: Record, other: Record) -> Iterator[tuple[str, ...]]:
-    from lec7.bench.words import digits
-
-    found = {_key(figure): figure for figure in other.figures}
-    for a in one.figures:
-        if b := found.get(_key(a)):
-            rates = digits(a.rate), digits(b.rate), f"{b.rate / a.rate:.2f}"
-            yield (a.part, a.name, f"{a.unit}/s", *rates, f"{a.share:.0%}", f"{b.share:.0%}")
+    if lonely := on_one_alone(one, other):
+        print(f"Measured on one alone: {'; '.join(lonely)}.")

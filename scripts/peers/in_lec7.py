@@ -3,39 +3,14 @@
 from functools import partial
 
 import jax
-import jax.numpy as jnp
-from flax import nnx
 
 from lec7 import data, losses, models, optim, train
-from peers.task import (
-    CHANNELS,
-    EVALUATED_EVERY,
-    FEATURES,
-    HIDDEN,
-    LABELS,
-    LEARNING_RATE,
-    MOST_STEPS,
-    Arrays,
-    Call,
-    Task,
-    reach,
-    windows_of,
-)
+from lec7.bench.training import fitting
+from peers import in_nnx
+from peers.task import EVALUATED_EVERY, LEARNING_RATE, MOST_STEPS, Arrays, Call, Task, reach
 
-FOR_EVER = 2**31 - 1
-
-
-def network(kind: str, rngs: nnx.Rngs) -> nnx.Sequential:
-    """In Flax NNX, with lec7's convolution."""
-    linear = partial(nnx.Linear, rngs=rngs)
-    if kind == "mlp":
-        flatten = partial(jnp.reshape, shape=(-1, 784))
-        hidden = linear(784, HIDDEN), nnx.relu, linear(HIDDEN, HIDDEN), nnx.relu
-        return nnx.Sequential(flatten, *hidden, linear(HIDDEN, LABELS))
-    conv = partial(nnx.Conv, kernel_size=(3, 3), conv_general_dilated=models.convolution(), rngs=rngs)
-    convolutions = conv(1, CHANNELS[0]), nnx.relu, models.max_pool, conv(*CHANNELS), nnx.relu, models.max_pool
-    flatten = partial(jnp.reshape, shape=(-1, FEATURES))
-    return nnx.Sequential(*convolutions, flatten, linear(FEATURES, HIDDEN), nnx.relu, linear(HIDDEN, LABELS))
+network = partial(in_nnx.network, convolution=models.convolution(), pool=models.max_pool)
+"""Flax NNX's, with lec7's convolution and pooling."""
 
 
 def prepared(kind: str, arrays: Arrays):
@@ -49,8 +24,7 @@ def prepared(kind: str, arrays: Arrays):
 def steps(task: Task, arrays: Arrays) -> Call:
     """Training as lec7 does it."""
     _, step, state, source = prepared(task.kind, arrays)
-    windows = train.fit(step, state, source, steps=FOR_EVER, batch_size=task.batch_size, every=task.every)
-    return windows_of(metrics for _, metrics in windows)
+    return fitting(step, state, source, task.batch_size, task.every)
 
 
 def until(arrays: Arrays, test: Arrays, enough) -> None:

@@ -1,8 +1,10 @@
 """Flax NNX: the loop of its tutorial, `nnx.jit` around a step, `nnx.MultiMetric`, batches of NumPy."""
 
 import itertools
+from collections.abc import Callable
 from functools import partial
 
+import jax
 import jax.numpy as jnp
 import optax
 from flax import nnx
@@ -22,16 +24,23 @@ from peers.task import (
     windows_of,
 )
 
+MAX_POOL = partial(nnx.max_pool, window_shape=(2, 2), strides=(2, 2))
 
-def network(kind: str, rngs: nnx.Rngs) -> nnx.Sequential:
-    """With Flax's own convolution and pooling."""
+
+def network(
+    kind: str,
+    rngs: nnx.Rngs,
+    *,
+    convolution: Callable[..., jax.Array] = jax.lax.conv_general_dilated,
+    pool: Callable[[jax.Array], jax.Array] = MAX_POOL,
+) -> nnx.Sequential:
+    """With Flax's own convolution and pooling, or others."""
     linear = partial(nnx.Linear, rngs=rngs)
     if kind == "mlp":
         flatten = partial(jnp.reshape, shape=(-1, 784))
         hidden = linear(784, HIDDEN), nnx.relu, linear(HIDDEN, HIDDEN), nnx.relu
         return nnx.Sequential(flatten, *hidden, linear(HIDDEN, LABELS))
-    conv = partial(nnx.Conv, kernel_size=(3, 3), rngs=rngs)
-    pool = partial(nnx.max_pool, window_shape=(2, 2), strides=(2, 2))
+    conv = partial(nnx.Conv, kernel_size=(3, 3), conv_general_dilated=convolution, rngs=rngs)
     convolutions = conv(1, CHANNELS[0]), nnx.relu, pool, conv(*CHANNELS), nnx.relu, pool
     flatten = partial(jnp.reshape, shape=(-1, FEATURES))
     return nnx.Sequential(*convolutions, flatten, linear(FEATURES, HIDDEN), nnx.relu, linear(HIDDEN, LABELS))

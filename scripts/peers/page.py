@@ -6,6 +6,8 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+from lec7.bench import Record, load
+from lec7.bench.words import digits, markdown
 from peers.race import RESULTS, Row
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -36,8 +38,12 @@ TITLES = {
 def write() -> Path:
     """Writes both, and gives the page's path."""
     found = {part: json.loads(path.read_text()) for part in TITLES if (path := RESULTS / f"{part}.json").exists()}
-    sections = ["\n".join(section(TITLES[part], part, one)) for part, one in found.items()]
-    PAGE.write_text("\n\n".join([HEAD.strip(), *sections, *limits(), *growth(), gpu()]) + "\n")
+    sections = [section(TITLES[part], part, one) for part, one in found.items()]
+    if (path := RESULTS / "bench_cpu.json").exists():
+        sections.append(limits(load(path)))
+    if (path := RESULTS / "growth.json").exists():
+        sections.append(growth(json.loads(path.read_text())))
+    PAGE.write_text("\n\n".join([HEAD.strip(), *map("\n".join, sections), gpu()]) + "\n")
     before, _, rest = README.read_text().partition(BEGIN)
     _, _, after = rest.partition(END)
     if not after:
@@ -88,46 +94,25 @@ def quoted(rows: Iterable[Row]) -> Iterator[str]:
         yield f"| {work} | {', '.join(f'**{row.ratio:.2f}** {row.peer}' for row in beside)} |"
 
 
-def digits(rate: float) -> str:
-    """Three that count, or more ahead of the point."""
-    return f"{rate:,.0f}" if rate >= 100 else f"{rate:.3g}"
-
-
-def limits() -> Iterator[str]:
+def limits(record: Record) -> Iterator[str]:
     """What `lec7 bench` found, as shares of what the device can do."""
-    path = RESULTS / "bench_cpu.json"
-    if not path.exists():
-        return
-    found = json.loads(path.read_text())
-    lines = [
-        "## Beside the device's limits\n",
-        "| part | work | rate | share of the limit | by |",
-        "|---|---|---:|---:|---|",
-    ]
-    for one in found["figures"]:
-        rate = f"{digits(one['rate'])} {one['unit']}/s"
-        lines.append(f"| {one['part']} | {one['name']} | {rate} | {one['share']:.0%} | {one['bound']} |")
-    lines.append(f"\n`lec7 bench --json FILE`, {found['device']}, {found['machine']}, JAX {found['versions']['jax']}.")
-    yield "\n".join([*lines, *note("limits")])
+    yield "## Beside the device's limits\n"
+    yield from markdown(record)
+    yield f"\n`lec7 bench --json FILE`, {record.device}, {record.machine}, JAX {record.versions['jax']}."
+    yield from note("limits")
 
 
-def growth() -> Iterator[str]:
+def growth(found: dict[str, Any]) -> Iterator[str]:
     """What `scripts/bench_growth.py` found."""
-    path = RESULTS / "growth.json"
-    if not path.exists():
-        return
-    found = json.loads(path.read_text())
-    lines = [
-        "## As work grows\n\nTime as a power of size: 1 is proportional, 0 does not grow.\n",
-        "| time of | by | from | to | exponent | between the last two |",
-        "|---|---|---:|---:|---:|---:|",
-    ]
+    yield "## As work grows\n\nTime as a power of size: 1 is proportional, 0 does not grow.\n"
+    yield "| time of | by | from | to | exponent | between the last two |"
+    yield "|---|---|---:|---:|---:|---:|"
     for one in found["rows"]:
         ends = [f"{one['sizes'][i]:,}: {1000 * one['seconds'][i]:.3g} ms" for i in (0, -1)]
         exponents = f"{one['exponent']:.2f} | {one['last']:.2f}"
-        lines.append(f"| {one['what']} | {one['against']} | {' | '.join(ends)} | {exponents} |")
-    lines.append(f"\n`scripts/bench_growth.py`, {found['date']}, {found['device']}, JAX {found['jax']}.")
-    yield "\n".join([*lines, *note("growth")])
+        yield f"| {one['what']} | {one['against']} | {' | '.join(ends)} | {exponents} |"
+    yield f"\n`scripts/bench_growth.py`, {found['date']}, {found['device']}, JAX {found['jax']}."
+    yield from note("growth")
 
 
 def gpu() -> str:
