@@ -7,7 +7,7 @@ shape is that of the second convolution of the CNN that scripts/bench_peers trai
 """
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
@@ -18,9 +18,11 @@ import tyro
 from jax import lax
 
 from lec7.bench.clock import Spread, in_turns, repeated
-from lec7.models.convolution import patches_convolution
+from lec7.models.convolution import patches
+from lec7.models.winograd import winograd
 
 SHAPE, OUT, STEPS = (128, 14, 14, 32), 64, 10
+PADDING = ((1, 1), (1, 1))
 TAPS = [*itertools.product(range(3), range(3))]
 
 Form = Callable[[jax.Array, jax.Array], jax.Array]
@@ -65,56 +67,18 @@ def one_product(x: jax.Array, w: jax.Array) -> jax.Array:
     )
 
 
-Several = Sequence[jax.Array]
-
-
-def one_by_one(left: Several, right: Several) -> Several:
-    """Products of pairs."""
-    return [p @ q for p, q in zip(left, right, strict=True)]
-
-
-def at_once(left: Several, right: Several) -> Several:
-    """The same in one batched product."""
-    return [*(jnp.stack(left) @ jnp.stack(right))]
-
-
-def winograd(x: jax.Array, w: jax.Array, *, multiply: Callable[[Several, Several], Several]) -> jax.Array:
-    """F(2 x 2, 3 x 3): 16 products in place of 36; Lavin and Gray, 2015. Of images with an even height and width."""
-    n, height, width, c = x.shape
-    a, b = height // 2, width // 2
-
-    def tiles(z: jax.Array, axis: int, count: int) -> list[jax.Array]:
-        s = [lax.slice_in_dim(z, i, i + 2 * count - 1, 2, axis) for i in range(4)]
-        return [s[0] - s[2], s[1] + s[2], s[2] - s[1], s[1] - s[3]]
-
-    def weights(k: Several | jax.Array) -> list[jax.Array]:
-        return [k[0], (k[0] + k[1] + k[2]) / 2, (k[0] - k[1] + k[2]) / 2, k[2]]
-
-    def back(m: Several) -> list[jax.Array]:
-        return [m[0] + m[1] + m[2], m[1] - m[2] - m[3]]
-
-    left = [tile.reshape(-1, c) for row in tiles(padded(x), 1, a) for tile in tiles(row, 2, b)]
-    right = [v for row in weights(w) for v in weights(row)]
-    products = [m.reshape(n, a, b, -1) for m in multiply(left, right)]
-    columns = [back(products[4 * i : 4 * i + 4]) for i in range(4)]
-    rows = [back([columns[i][j] for i in range(4)]) for j in range(2)]
-    both = jnp.stack([jnp.stack([rows[0][i], rows[1][i]], 3) for i in range(2)], 2)
-    return both.reshape(n, height, width, -1)
-
-
 def xla(x: jax.Array, w: jax.Array) -> jax.Array:
     """XLA's own."""
     return lax.conv_general_dilated(x, w, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"))
 
 
 FORMS: dict[str, Form] = {
-    "patches, one product": lambda x, w: patches_convolution(x, w, (1, 1), "SAME"),
+    "patches, one product": lambda x, w: patches(x, w, (1, 1), PADDING),
     "patches by gather": gathered,
     "patches of rows, three products": three_products,
     "nine products": nine_products,
     "one product, nine sums": one_product,
-    "Winograd, 16 products": partial(winograd, multiply=one_by_one),
-    "Winograd, one batched product": partial(winograd, multiply=at_once),
+    "Winograd, 16 products": lambda x, w: winograd(x, w, PADDING),
     "XLA's": xla,
 }
 

@@ -1,7 +1,8 @@
 """Convolution and pooling in the form that is fast on the backend at hand.
 
-XLA's convolution loses its threads on a CPU inside `scan` and `while`, and a training loop is one. Patches
-and one matrix product keep them (`scripts/bench_conv.py` measures both). Elsewhere XLA's own is called.
+XLA's convolution loses its threads on a CPU inside `scan` and `while`, and a training loop is one. Products of
+matrices keep them: Winograd's where they pay, or one over patches (`scripts/bench_conv.py` measures them). Elsewhere
+XLA's own is called.
 """
 
 import functools
@@ -11,6 +12,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from lec7.models.winograd import pays, winograd
+
 
 def convolution(backend: str | None = None) -> Callable[..., jax.Array]:
     """The function to hand to Flax: `nnx.Conv(..., conv_general_dilated=convolution())`.
@@ -18,10 +21,10 @@ def convolution(backend: str | None = None) -> Callable[..., jax.Array]:
     Args:
         backend: `"cpu"`, `"gpu"` or `"tpu"`; by default the one that JAX uses.
     """
-    return patches_convolution if (backend or jax.default_backend()) == "cpu" else lax.conv_general_dilated
+    return cpu_convolution if (backend or jax.default_backend()) == "cpu" else lax.conv_general_dilated
 
 
-def patches_convolution(
+def cpu_convolution(
     lhs: jax.Array,
     rhs: jax.Array,
     window_strides: Sequence[int],
@@ -32,7 +35,7 @@ def patches_convolution(
     feature_group_count: int = 1,
     **options,
 ) -> jax.Array:
-    """`lax.conv_general_dilated`, written as a matrix product over patches where that is possible.
+    """`lax.conv_general_dilated`, written as products of matrices where that is possible.
 
     Args:
         lhs: images [n, height, width, in].
@@ -49,7 +52,7 @@ def patches_convolution(
         Images [n, height', width', out].
 
     >>> x, k = jnp.ones((1, 5, 5, 2)), jnp.ones((3, 3, 2, 4))
-    >>> patches_convolution(x, k, (1, 1), "SAME")[0, 2, 2].tolist()
+    >>> cpu_convolution(x, k, (1, 1), "SAME")[0, 2, 2].tolist()
     [18.0, 18.0, 18.0, 18.0]
     """
     dilated = set(lhs_dilation or (1,)) | set(rhs_dilation or (1,)) != {1}
@@ -71,18 +74,25 @@ def patches_convolution(
         padding = lax.padtype_to_pads(lhs.shape[1:3], rhs.shape[:2], window_strides, padding)
     if depthwise:
         return _depthwise(lhs, rhs[:, :, 0], window_strides, padding)
-    rows, columns, channels, out = rhs.shape
-    n, height, width, _ = lhs.shape
+    if pays(lhs, rhs, window_strides, padding):
+        return winograd(lhs, rhs, padding)
+    return patches(lhs, rhs, window_strides, padding)
+
+
+def patches(x: jax.Array, kernel: jax.Array, strides: Sequence[int], padding: Sequence[tuple[int, int]]) -> jax.Array:
+    """One product of all patches [places, rows * columns * in] with the kernel."""
+    rows, columns, channels, out = kernel.shape
+    n, height, width, _ = x.shape
     (top, bottom), (left, right) = padding
-    down, across = window_strides
+    down, across = strides
     tall, wide = (top + height + bottom - rows) // down + 1, (left + width + right - columns) // across + 1
 
     def product(patches: jax.Array) -> jax.Array:
-        return (patches.reshape(n * tall * wide, -1) @ rhs.reshape(-1, out)).reshape(n, tall, wide, out)
+        return (patches.reshape(n * tall * wide, -1) @ kernel.reshape(-1, out)).reshape(n, tall, wide, out)
 
     if (down, across) == (rows, columns) and {top, bottom, left, right} == {0}:
         # Each pixel is in one patch at most, and nothing is copied for others: a transformer's patches are large.
-        whole = lhs[:, : tall * rows, : wide * columns]
+        whole = x[:, : tall * rows, : wide * columns]
         return product(whole.reshape(n, tall, rows, wide, columns, channels).swapaxes(2, 3))
 
     def tap(i: int, j: int) -> jax.Array:
@@ -90,7 +100,7 @@ def patches_convolution(
         # One padding, negative where it crops, from image to tap: its gradient is one fused sum over all taps.
         tall_end, wide_end = (tall - 1) * down + 1, (wide - 1) * across + 1
         vertical, horizontal = (top - i, tall_end - height - top + i), (left - j, wide_end - width - left + j)
-        shifted = lax.pad(lhs, jnp.zeros((), lhs.dtype), ((0, 0, 0), (*vertical, 0), (*horizontal, 0), (0, 0, 0)))
+        shifted = lax.pad(x, jnp.zeros((), x.dtype), ((0, 0, 0), (*vertical, 0), (*horizontal, 0), (0, 0, 0)))
         return shifted[:, ::down, ::across]
 
     return product(jnp.concatenate([tap(i, j) for i in range(rows) for j in range(columns)], axis=-1))

@@ -9,12 +9,15 @@ import numpy as np
 from flax import nnx
 
 from lec7 import data, losses, models, optim, train
-from lec7.bench.clock import Call, carried, repeated
+from lec7.bench.clock import Call, repeated
+from lec7.bench.training import fitting
 from lec7.models.efficientnet import LITE0
 from peers.race import LEC7, Effort, Row, race
 from peers.training import EAGER
 
 BATCH, SIZE, LABELS = 32, 112, 10
+WINDOW = 5
+"""Steps until somebody wants to see the loss."""
 OURS: dict[str, Callable[[nnx.Rngs], nnx.Module]] = {
     "ResNet-18": lambda rngs: models.resnet18(LABELS, rngs=rngs),
     "EfficientNet-Lite0": lambda rngs: models.efficientnet_lite0(LABELS, keep=1.0, keep_depth=1.0, rngs=rngs),
@@ -85,19 +88,16 @@ THEIRS: dict[str, Callable[[], Any]] = {"ResNet-18": resnet18, "EfficientNet-Lit
 
 
 def ours(name: str, images: np.ndarray, labels: np.ndarray) -> tuple[Call, Call]:
-    """Forward as it evaluates, and training steps."""
+    """Forward as `lec7 predict` does it, a batch a dispatch, and windows of training steps."""
     model, optimizer = models.from_nnx(OURS[name]), optim.momentum(1e-2)
-    step = train.jit(train.make_step(model, losses.cross_entropy, optimizer))
-    batch = data.ArraySource({"image": images, "label": labels})[:BATCH]
-    state = train.init(model, optimizer, jax.random.key(0), train.image(batch))
-    variables = jax.tree.map(lambda x: x + 0, state.variables)  # the step takes its own away
+    source = data.ArraySource({"image": images, "label": labels})
+    state = train.init(model, optimizer, jax.random.key(0), train.image(source[:1]))
+    variables = jax.tree.map(lambda x: x + 0, state.variables)  # training takes its own away
     evaluate = jax.jit(lambda variables, x: model.apply(variables, x, train=False)[0])
     x = jax.device_put(images)
-
-    def one(held: Any) -> Any:
-        return jax.block_until_ready(step(held[0], batch))
-
-    return repeated(lambda: evaluate(variables, x).block_until_ready()), carried(one, (state, None))
+    step = train.make_step(model, losses.cross_entropy, optimizer)
+    training = fitting(step, state, source, BATCH, WINDOW)
+    return repeated(lambda: evaluate(variables, x).block_until_ready()), training
 
 
 def theirs(name: str, images: np.ndarray, labels: np.ndarray, *, last: bool) -> tuple[Call, Call]:
@@ -118,10 +118,11 @@ def theirs(name: str, images: np.ndarray, labels: np.ndarray, *, last: bool) -> 
 
     def training() -> float:
         net.train()
-        loss = torch.nn.functional.cross_entropy(net(x), y)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
+        for _ in range(WINDOW):
+            loss = torch.nn.functional.cross_entropy(net(x), y)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
         return loss.item()
 
     return repeated(forward), repeated(training)
@@ -138,7 +139,7 @@ def pretrained(effort: Effort) -> Iterable[Row]:
             EAGER: theirs(name, images, labels, last=False),
             f"{EAGER}, channels last": theirs(name, images, labels, last=True),
         }
-        for i, kind in enumerate(("forward", "training")):
+        for i, (kind, amount) in enumerate({"forward": BATCH, "training": BATCH * WINDOW}.items()):
             calls = {who: pair[i] for who, pair in both.items()}
             title = f"{name}, {kind}, batch {BATCH}, {SIZE} px"
-            yield from race(title, "images", BATCH, calls, effort, {EAGER: 1.0})
+            yield from race(title, "images", amount, calls, effort, {EAGER: 1.0})

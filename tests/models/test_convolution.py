@@ -1,3 +1,5 @@
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -5,7 +7,7 @@ import pytest
 from jax import lax
 
 from lec7.models import convolution, max_pool
-from lec7.models.convolution import patches_convolution
+from lec7.models.convolution import cpu_convolution
 
 NUMBERS = ("NHWC", "HWIO", "NHWC")
 
@@ -14,7 +16,7 @@ def assert_xlas(x, k, strides, padding, groups=1):
     """Outputs and both gradients are those of XLA's convolution."""
 
     def mine(x, k):
-        return patches_convolution(x, k, strides, padding, feature_group_count=groups)
+        return cpu_convolution(x, k, strides, padding, feature_group_count=groups)
 
     def xla(x, k):
         return lax.conv_general_dilated(x, k, strides, padding, dimension_numbers=NUMBERS, feature_group_count=groups)
@@ -58,7 +60,7 @@ def test_depthwise_convolution_agrees_with_xla_forwards_and_backwards(x64, paddi
 
 def test_depthwise_convolution_is_not_handed_to_xla():
     x, k = normal((1, 8, 8, 4), (3, 3, 1, 4))
-    program = jax.make_jaxpr(lambda x, k: patches_convolution(x, k, (1, 1), "SAME", feature_group_count=4))(x, k)
+    program = jax.make_jaxpr(lambda x, k: cpu_convolution(x, k, (1, 1), "SAME", feature_group_count=4))(x, k)
     assert "conv_general_dilated" not in str(program)
 
 
@@ -68,11 +70,62 @@ def test_what_is_no_plain_convolution_is_xlas(options):
     groups = options.get("feature_group_count", 1)
     x, k = jnp.asarray(rng.normal(size=(2, 9, 8, 3))), jnp.asarray(rng.normal(size=(3, 3, 3 // groups, 6)))
     expected = lax.conv_general_dilated(x, k, (1, 1), "SAME", dimension_numbers=NUMBERS, **options)
-    np.testing.assert_array_equal(patches_convolution(x, k, (1, 1), "SAME", **options), expected)
+    np.testing.assert_array_equal(cpu_convolution(x, k, (1, 1), "SAME", **options), expected)
+
+
+@pytest.mark.parametrize("padding", ["SAME", "VALID", ((2, 1), (0, 3))])
+@pytest.mark.parametrize("size", [(10, 10), (11, 12), (13, 11)])
+def test_winograd_agrees_with_xla_forwards_and_backwards(x64, padding, size):
+    x, k = normal((2, *size, 16), (3, 3, 16, 17))
+    assert_xlas(x, k, (1, 1), padding)
+    products = str(jax.make_jaxpr(lambda x, k: cpu_convolution(x, k, (1, 1), padding))(x, k)).count("dot_general")
+    assert products == 16
+
+
+def test_winograd_has_second_derivatives_forwards_over_backwards(x64):
+    x, k, v = normal((1, 8, 8, 16), (3, 3, 16, 16), (3, 3, 16, 16))
+
+    def product(convolution):
+        def loss(k):
+            return jnp.sum(jnp.sin(convolution(x, k, (1, 1), "SAME")))
+
+        return jax.jit(lambda k: jax.jvp(jax.grad(loss), (k,), (v,))[1])(k)
+
+    xla = partial(lax.conv_general_dilated, dimension_numbers=NUMBERS)
+    np.testing.assert_allclose(product(cpu_convolution), product(xla), rtol=1e-10, atol=1e-10)
+
+
+def test_winograd_rounds_no_more_than_twice_as_much_as_xla():
+    """Against XLA's in float64, in root mean square."""
+    with jax.enable_x64(True):
+        x, k = normal((4, 14, 14, 64), (3, 3, 64, 64))
+        exact = np.asarray(lax.conv_general_dilated(x, k, (1, 1), "SAME", dimension_numbers=NUMBERS))
+    x, k = np.float32(x), np.float32(k)
+    mine = cpu_convolution(x, k, (1, 1), "SAME")
+    xla = lax.conv_general_dilated(x, k, (1, 1), "SAME", dimension_numbers=NUMBERS)
+    error, usual = (np.sqrt(np.mean((np.float64(y) - exact) ** 2)) for y in (mine, xla))
+    assert 0 < error < 2 * usual
+
+
+@pytest.mark.parametrize(
+    ("x", "k", "strides", "dtype"),
+    [
+        ((1, 6, 6, 16), (3, 3, 16, 16), (1, 1), "float32"),
+        ((1, 8, 8, 15), (3, 3, 15, 16), (1, 1), "float32"),
+        ((1, 8, 8, 16), (3, 3, 16, 16), (1, 2), "float32"),
+        ((1, 8, 8, 16), (3, 5, 16, 16), (1, 1), "float32"),
+        ((1, 8, 8, 16), (3, 3, 16, 16), (1, 1), "bfloat16"),
+        ((1, 8, 8, 16), (3, 3, 16, 16), (1, 1), "int32"),
+    ],
+)
+def test_winograd_is_left_where_it_does_not_pay(x, k, strides, dtype):
+    x, k = jnp.ones(x, dtype), jnp.ones(k, dtype)
+    program = jax.make_jaxpr(lambda x, k: cpu_convolution(x, k, strides, "SAME"))(x, k)
+    assert str(program).count("dot_general") == 1
 
 
 def test_the_backend_chooses():
-    assert convolution("cpu") is patches_convolution
+    assert convolution("cpu") is cpu_convolution
     assert convolution("gpu") is lax.conv_general_dilated
 
 
