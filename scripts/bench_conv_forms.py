@@ -1,4 +1,4 @@
-"""A 3 x 3 convolution with both of its gradients on a CPU, written in eight ways, outside of a loop and inside of one.
+"""A 3 x 3 convolution with both of its gradients on a CPU, written in seven ways, outside of a loop and inside of one.
 
     .venv/bin/python scripts/bench_conv_forms.py [--rounds 9]
 

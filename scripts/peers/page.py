@@ -16,7 +16,8 @@ BEGIN, END = "<!-- benchmarks: scripts/bench_peers writes this table -->", "<!--
 HEAD = """# Benchmarks
 
 lec7 beside what one would use in its place, and beside what the device can do. All of this is written by
-`scripts/bench_peers` from what it measured; `scripts/bench_growth.py` and `lec7 bench` add their part.
+`scripts/bench_peers` from what it measured; `scripts/bench_growth.py`, `scripts/bench_host.py` and `lec7 bench` add
+their part.
 
 The work is equal: same layers, batch, dtype, data and optimizer; each framework in the way of its own tutorial, in
 `scripts/peers/in_*.py`. All of a kind take turns in one process, backwards in every other round, so that what else the
@@ -43,13 +44,17 @@ def write() -> Path:
         sections.append(limits(load(path)))
     if (path := RESULTS / "growth.json").exists():
         sections.append(growth(json.loads(path.read_text())))
+    if (path := RESULTS / "host.json").exists():
+        sections.append(host(json.loads(path.read_text())))
     PAGE.write_text("\n\n".join([HEAD.strip(), *map("\n".join, sections), gpu()]) + "\n")
     before, _, rest = README.read_text().partition(BEGIN)
     _, _, after = rest.partition(END)
     if not after:
         raise SystemExit(f"README.md has no place for the table: expected the lines {BEGIN} and {END}")
-    rows = [row for part in QUOTED if part in found for row in rows_of(found[part]) if row.target is not None]
-    README.write_text(f"{before}{BEGIN}\n" + "\n".join(quoted(rows)) + f"\n{END}{after}")
+    told = [found[part] for part in QUOTED if part in found]
+    rows = [row for part in told for row in rows_of(part) if row.target is not None]
+    where = "; ".join(dict.fromkeys(part["machine"] for part in told))
+    README.write_text(f"{before}{BEGIN}\n" + "\n".join(quoted(rows)) + f"\n\n{where}.\n{END}{after}")
     return PAGE.relative_to(ROOT)
 
 
@@ -113,6 +118,19 @@ def growth(found: dict[str, Any]) -> Iterator[str]:
         yield f"| {one['what']} | {one['against']} | {' | '.join(ends)} | {exponents} |"
     yield f"\n`scripts/bench_growth.py`, {found['date']}, {found['device']}, JAX {found['jax']}."
     yield from note("growth")
+
+
+def host(found: dict[str, Any]) -> Iterator[str]:
+    """What `scripts/bench_host.py` found."""
+    yield "## Between dispatches\n\nFor how long nothing is computed, in runs whose programs are compiled already.\n"
+    yield "| run | where | gaps | of the time | median | longest |"
+    yield "|---|---|---:|---:|---:|---:|"
+    for one in found["rows"]:
+        longest = ", ".join(f"{length:.0f}" for length in one["longest"])
+        counts = f"{one['count']} | {one['share']:.1%} | {one['median']:.2f} ms | {longest} ms"
+        yield f"| {one['run']} | {one['where']} | {counts} |"
+    yield f"\n`scripts/bench_host.py`, {found['date']}, {found['device']}, JAX {found['jax']}."
+    yield from note("host")
 
 
 def gpu() -> str:

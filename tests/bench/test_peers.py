@@ -1,6 +1,7 @@
 """`scripts/peers`: that the work is equal, and how the page and the README tell what was found."""
 
 import json
+from platform import python_version
 
 import jax
 import numpy as np
@@ -76,7 +77,9 @@ def test_the_page_and_the_readme_tell_what_was_found(tmp_path, monkeypatch):
     assert f"numpy {np.__version__}" in written
     assert "Not measured" in written
     assert readme.read_text().startswith(f"# before\n{page.BEGIN}\n| work |")
-    assert readme.read_text().endswith(f"{page.END}\nafter\n")
+    assert readme.read_text().endswith(
+        f" cores ({race.processor()}), cpu, Python {python_version()}.\n{page.END}\nafter\n"
+    )
     assert "old" not in readme.read_text()
     assert "| MLP | **12.30** them, **0.60** others |" in readme.read_text()
     assert "nobody" not in readme.read_text()  # what has no target is for the page
