@@ -2,8 +2,8 @@
 
     .venv/bin/python scripts/bench_conv_forms.py [--rounds 9]
 
-What was tried to be faster than patches and one matrix product, which is what `models.convolution()` is on a CPU. The
-shape is that of the second convolution of the CNN that scripts/bench_peers trains.
+What was tried to be faster than patches and one matrix product; on a CPU, `models.convolution()` is that or Winograd's.
+The shape is that of the second convolution of the CNN that scripts/bench_peers trains.
 """
 
 import itertools

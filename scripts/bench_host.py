@@ -85,6 +85,10 @@ def gaps_of(file: Path, steps: int, folder: Path) -> list[dict[str, Any]]:
         quietly([*words, "--name", "second"])
     programs, calls = events(next(folder.glob("plugins/**/*.xplane.pb")))
     windows = [call.start for call in calls if call.name == WINDOW]
+    if not programs or len(windows) < 3:
+        sys.exit(
+            f"{file}: {len(windows)} windows and {len(programs)} programs were seen; this needs a CPU, and more --steps"
+        )
     begun, ended = windows[1], max(program.end for program in programs)
     kinds: dict[str, list[float]] = {"between two windows": [], "around evaluations and checkpoints": []}
     for gap in between(programs):
@@ -99,7 +103,7 @@ def gaps_of(file: Path, steps: int, folder: Path) -> list[dict[str, Any]]:
             "where": where,
             "count": len(lengths),
             "share": sum(lengths) / Event(begun, ended).milliseconds,
-            "median": statistics.median(lengths),
+            "median": statistics.median(lengths or [0.0]),
             "longest": sorted(lengths)[:-4:-1],
         }
         for where, lengths in kinds.items()

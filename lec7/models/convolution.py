@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from lec7.models.winograd import pays, winograd
+from lec7.models.winograd import Padding, pays, winograd
 
 
 def convolution(backend: str | None = None) -> Callable[..., jax.Array]:
@@ -79,7 +79,7 @@ def cpu_convolution(
     return patches(lhs, rhs, window_strides, padding)
 
 
-def patches(x: jax.Array, kernel: jax.Array, strides: Sequence[int], padding: Sequence[tuple[int, int]]) -> jax.Array:
+def patches(x: jax.Array, kernel: jax.Array, strides: Sequence[int], padding: Padding) -> jax.Array:
     """One product of all patches [places, rows * columns * in] with the kernel."""
     rows, columns, channels, out = kernel.shape
     n, height, width, _ = x.shape
@@ -87,8 +87,8 @@ def patches(x: jax.Array, kernel: jax.Array, strides: Sequence[int], padding: Se
     down, across = strides
     tall, wide = (top + height + bottom - rows) // down + 1, (left + width + right - columns) // across + 1
 
-    def product(patches: jax.Array) -> jax.Array:
-        return (patches.reshape(n * tall * wide, -1) @ kernel.reshape(-1, out)).reshape(n, tall, wide, out)
+    def product(all_patches: jax.Array) -> jax.Array:
+        return (all_patches.reshape(n * tall * wide, -1) @ kernel.reshape(-1, out)).reshape(n, tall, wide, out)
 
     if (down, across) == (rows, columns) and {top, bottom, left, right} == {0}:
         # Each pixel is in one patch at most, and nothing is copied for others: a transformer's patches are large.
@@ -106,9 +106,7 @@ def patches(x: jax.Array, kernel: jax.Array, strides: Sequence[int], padding: Se
     return product(jnp.concatenate([tap(i, j) for i in range(rows) for j in range(columns)], axis=-1))
 
 
-def _depthwise(
-    x: jax.Array, kernel: jax.Array, strides: Sequence[int], padding: Sequence[tuple[int, int]]
-) -> jax.Array:
+def _depthwise(x: jax.Array, kernel: jax.Array, strides: Sequence[int], padding: Padding) -> jax.Array:
     """A sum over the elements of the kernel [rows, columns, channels] of what each sees: one fused pass.
 
     On a CPU some 20 times as fast as XLA's grouped convolution, and 10 times with both gradients, most of whose time

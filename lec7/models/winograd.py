@@ -23,7 +23,6 @@ LEAST_CHANNELS = 16
 LEAST_TILES = 16
 """An image; below, the kernels that are transformed, and their gradients, outweigh the products spared."""
 
-
 Padding = Sequence[tuple[int, int]]
 """Rows at the top and at the bottom, columns at the left and at the right."""
 

@@ -6,7 +6,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from lec7.bench import Record, load
+from lec7.bench import load
 from lec7.bench.words import digits, markdown
 from peers.race import RESULTS, Row
 
@@ -40,12 +40,9 @@ def write() -> Path:
     """Writes both, and gives the page's path."""
     found = {part: json.loads(path.read_text()) for part in TITLES if (path := RESULTS / f"{part}.json").exists()}
     sections = [section(TITLES[part], part, one) for part, one in found.items()]
-    if (path := RESULTS / "bench_cpu.json").exists():
-        sections.append(limits(load(path)))
-    if (path := RESULTS / "growth.json").exists():
-        sections.append(growth(json.loads(path.read_text())))
-    if (path := RESULTS / "host.json").exists():
-        sections.append(host(json.loads(path.read_text())))
+    for name, tell in {"bench_cpu": limits, "growth": growth, "host": host}.items():
+        if (path := RESULTS / f"{name}.json").exists():
+            sections.append(tell(path))
     PAGE.write_text("\n\n".join([HEAD.strip(), *map("\n".join, sections), gpu()]) + "\n")
     before, _, rest = README.read_text().partition(BEGIN)
     _, _, after = rest.partition(END)
@@ -99,16 +96,18 @@ def quoted(rows: Iterable[Row]) -> Iterator[str]:
         yield f"| {work} | {', '.join(f'**{row.ratio:.2f}** {row.peer}' for row in beside)} |"
 
 
-def limits(record: Record) -> Iterator[str]:
+def limits(path: Path) -> Iterator[str]:
     """What `lec7 bench` found, as shares of what the device can do."""
+    record = load(path)
     yield "## Beside the device's limits\n"
     yield from markdown(record)
     yield f"\n`lec7 bench --json FILE`, {record.device}, {record.machine}, JAX {record.versions['jax']}."
     yield from note("limits")
 
 
-def growth(found: dict[str, Any]) -> Iterator[str]:
+def growth(path: Path) -> Iterator[str]:
     """What `scripts/bench_growth.py` found."""
+    found = json.loads(path.read_text())
     yield "## As work grows\n\nTime as a power of size: 1 is proportional, 0 does not grow.\n"
     yield "| time of | by | from | to | exponent | between the last two |"
     yield "|---|---|---:|---:|---:|---:|"
@@ -120,8 +119,9 @@ def growth(found: dict[str, Any]) -> Iterator[str]:
     yield from note("growth")
 
 
-def host(found: dict[str, Any]) -> Iterator[str]:
+def host(path: Path) -> Iterator[str]:
     """What `scripts/bench_host.py` found."""
+    found = json.loads(path.read_text())
     yield "## Between dispatches\n\nFor how long nothing is computed, in runs whose programs are compiled already.\n"
     yield "| run | where | gaps | of the time | median | longest |"
     yield "|---|---|---:|---:|---:|---:|"
