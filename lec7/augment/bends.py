@@ -10,10 +10,10 @@ import jax.numpy as jnp
 from jax import lax
 
 from lec7 import random
-from lec7.augment.operation import Operation, Span, between, known_size, still, uniform
-from lec7.augment.warp import Bend, Points
+from lec7.augment.operation import Drawn, Operation, Span, between, known_size, still, uniform
+from lec7.augment.warp import Bend, Frame, Points
 from lec7.ranges import NOT_NEGATIVE, POSITIVE, Range, check
-from lec7.typing import Scalar, is_traced
+from lec7.typing import Key, Scalar, is_traced
 
 _SPLINE_SQUARED = 151 / 315
 """The cubic B-spline squared, summed over the knots and averaged over places: the variance along one axis."""
@@ -33,10 +33,10 @@ def lens(strength: Span = 0.2) -> Operation:
     """
     low, high = between("strength", strength, "how strong the lens is at the corners", _LENS)
 
-    def draw(key, frame):
+    def draw(key: Key, frame: Frame) -> Drawn:
         return {"strength": uniform(key, "strength", low, high)}
 
-    def leg(drawn, frame):
+    def leg(drawn: Drawn, frame: Frame) -> Bend:
         k = drawn["strength"] * 4 / (jnp.asarray(frame.height) ** 2 + jnp.asarray(frame.width) ** 2)
 
         def back(points: Points) -> Points:
@@ -78,14 +78,14 @@ def elastic(std: Scalar = 4.0, spacing: float = 32.0) -> Operation:
     check("std", std, NOT_NEGATIVE, "the standard deviation of the ways, in pixels")
     check("spacing", spacing, POSITIVE, "how far apart the knots are, in pixels")
 
-    def draw(key, frame):
+    def draw(key: Key, frame: Frame) -> Drawn:
         height, width = known_size("elastic", frame)
         # Knots beyond the corners as well, for points that other maps have moved there.
         rows, columns = (math.ceil(n / spacing) + 4 for n in (height, width))
         ways = jax.random.normal(random.stream(key, "ways"), (2, rows, columns), jnp.float32)
         return {"ways": jnp.asarray(std, jnp.float32) / _SPLINE_SQUARED * ways}
 
-    def leg(drawn, frame):
+    def leg(drawn: Drawn, frame: Frame) -> Bend:
         ways = drawn["ways"]
 
         def field(points: Points) -> Points:
@@ -103,7 +103,7 @@ def elastic(std: Scalar = 4.0, spacing: float = 32.0) -> Operation:
             return points[0] + down, points[1] + right
 
         def forth(points: Points) -> Points:
-            def closer(_, guess):
+            def closer(_: jax.Array, guess: Points) -> Points:
                 down, right = field(guess)
                 return points[0] - down, points[1] - right
 

@@ -9,10 +9,11 @@ import jax
 import jax.numpy as jnp
 
 from lec7 import random
-from lec7.augment.operation import Operation, Span, between, integer, uniform
+from lec7.augment.operation import Drawn, Operation, Span, between, integer, uniform
+from lec7.augment.warp import Frame
 from lec7.errors import InputError
 from lec7.ranges import FRACTION, NOT_NEGATIVE, Range, check
-from lec7.typing import ArrayLike, Scalar
+from lec7.typing import ArrayLike, Key, Scalar
 
 _LUMA = (0.299, 0.587, 0.114)
 """What red, green and blue have to do with how bright a pixel looks (ITU-R BT.601, as in Pillow and torchvision)."""
@@ -53,7 +54,7 @@ def hue(shift: Span = 0.1) -> Operation:
     """
     low, high = between("shift", shift, "how far to turn the hues, as a part of the circle", _TURN)
 
-    def paint(drawn, image):
+    def paint(drawn: Drawn, image: jax.Array) -> jax.Array:
         return image if image.shape[-1] == 1 else shift_hue(image, drawn["shift"])
 
     return Operation("hue", lambda key, frame: {"shift": uniform(key, "shift", low, high)}, paint=paint)
@@ -75,12 +76,12 @@ def pca_colour(basis: ArrayLike, std: Scalar = 0.1) -> Operation:
             f"the basis has shape {basis.shape}, expected [channels, channels], as pca_basis(images) gives"
         )
 
-    def draw(key, frame):
+    def draw(key: Key, frame: Frame) -> Drawn:
         return {
             "amounts": jnp.asarray(std, jnp.float32) * jax.random.normal(random.stream(key, "amounts"), basis.shape[:1])
         }
 
-    def paint(drawn, image):
+    def paint(drawn: Drawn, image: jax.Array) -> jax.Array:
         if image.shape[-1] != len(basis):
             raise InputError(f"the basis is of {len(basis)} channels, the image has {image.shape[-1]}")
         offset = jnp.sum(basis * drawn["amounts"][None, :], axis=1)
@@ -121,7 +122,7 @@ def solarize(threshold: Span = (0.0, 1.0)) -> Operation:
     """
     low, high = between("threshold", threshold, "from which value on to invert", FRACTION, centre=0.5)
 
-    def draw(key, frame):
+    def draw(key: Key, frame: Frame) -> Drawn:
         return {"threshold": uniform(key, "threshold", low, high)}
 
     return Operation("solarize", draw, paint=lambda drawn, image: solarized(image, drawn["threshold"]))
@@ -136,7 +137,7 @@ def posterize(bits: tuple[int, int] = (4, 8)) -> Operation:
     if not (isinstance(bits, tuple) and len(bits) == 2 and 1 <= bits[0] <= bits[1] <= 8):
         raise InputError(f"bits is {bits!r}, expected (fewest, most) with 1 <= fewest <= most <= 8")
 
-    def draw(key, frame):
+    def draw(key: Key, frame: Frame) -> Drawn:
         return {"bits": integer(key, "bits", bits[0], bits[1])}
 
     return Operation("posterize", draw, paint=lambda drawn, image: posterized(image, drawn["bits"]))
@@ -241,7 +242,7 @@ def equalized(image: jax.Array) -> jax.Array:
     places = jnp.round(image * 255).astype(jnp.int32) + 256 * jnp.arange(channels)[None, None, :]
     counts = jnp.zeros(channels * 256, jnp.int32).at[places.ravel()].add(1, mode="promise_in_bounds")
 
-    def table(counts):
+    def table(counts: jax.Array) -> jax.Array:
         below = jnp.cumsum(counts) - counts
         last = jnp.max(jnp.where(counts > 0, jnp.arange(256), 0))
         step = (height * width - counts[last]) // 255
@@ -265,10 +266,10 @@ _TURN = Range("a number in [-1/2, 1/2]", lambda x: -0.5 <= x <= 0.5)
 def _blend(name: str, factor: Span, other: Callable[[jax.Array], jax.Array], whole_image: bool = False) -> Operation:
     low, high = between("factor", factor, f"by how much to change the {name}, 1 for not at all", NOT_NEGATIVE, 1.0)
 
-    def draw(key, frame):
+    def draw(key: Key, frame: Frame) -> Drawn:
         return {"factor": uniform(key, "factor", low, high)}
 
-    def paint(drawn, image):
+    def paint(drawn: Drawn, image: jax.Array) -> jax.Array:
         return blended(image, other(image), drawn["factor"])
 
     return Operation(name, draw, paint=paint, whole_image=whole_image)

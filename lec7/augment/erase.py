@@ -6,7 +6,9 @@ import jax
 import jax.numpy as jnp
 
 from lec7 import random
-from lec7.augment.operation import Operation, check_pair, uniform
+from lec7.augment.operation import Drawn, Operation, check_pair, uniform
+from lec7.augment.warp import Frame
+from lec7.typing import Key
 
 
 def erase(
@@ -30,7 +32,7 @@ def erase(
     check_pair("ratio", ratio)
     log_ratio = [math.log(r) for r in ratio]
 
-    def draw(key, frame):
+    def draw(key: Key, frame: Frame) -> Drawn:
         return {
             "area": uniform(key, "area", *scale),
             "ratio": jnp.exp(uniform(key, "ratio", *log_ratio)),
@@ -39,7 +41,7 @@ def erase(
             "noise": random.stream(key, "noise"),
         }
 
-    def paint(drawn, image):
+    def paint(drawn: Drawn, image: jax.Array) -> jax.Array:
         height, width, _ = image.shape
         pixels = drawn["area"] * (height * width)
         tall = jnp.minimum(jnp.round(jnp.sqrt(pixels * drawn["ratio"])), height)

@@ -9,11 +9,11 @@ import jax
 import jax.numpy as jnp
 
 from lec7 import random
-from lec7.augment.operation import Operation, Span, between, check_pair, integer, known_size, still, uniform
+from lec7.augment.operation import Drawn, Operation, Span, between, check_pair, integer, known_size, still, uniform
 from lec7.augment.warp import Affine, Frame
 from lec7.errors import InputError
 from lec7.ranges import FRACTION, FROM_ONE, Range, check
-from lec7.typing import Scalar, is_traced
+from lec7.typing import Key, Scalar, is_traced
 
 Size = int | tuple[int, int]
 """Height and width in pixels, or one number for both."""
@@ -35,11 +35,11 @@ def mirror(probability: Scalar = 0.5, vertical: bool = False) -> Operation:
     """
     check("probability", probability, FRACTION, "the chance to mirror")
 
-    def draw(key, frame):
+    def draw(key: Key, frame: Frame) -> Drawn:
         coin = jax.random.bernoulli(random.stream(key, "sign"), probability)
         return {"sign": jnp.where(coin, -1.0, 1.0)}
 
-    def leg(drawn, frame):
+    def leg(drawn: Drawn, frame: Frame) -> Affine:
         return Affine(yy=drawn["sign"]) if vertical else Affine(xx=drawn["sign"])
 
     return Operation("mirror", draw, leg, still={"sign": jnp.float32(1)}, whole_pixels=True)
@@ -55,10 +55,10 @@ def center_crop(size: Size) -> Operation:
     """
     new = _frame("size", size)
 
-    def leg(drawn, frame):
+    def leg(drawn: Drawn, frame: Frame) -> Affine:
         _check_fits("center_crop", new, frame)
 
-        def offset(n, old):
+        def offset(n: Scalar, old: Scalar) -> jax.Array:
             left_over = (jnp.asarray(old) - n) / 2
             return jnp.floor(left_over) - left_over
 
@@ -83,15 +83,15 @@ def random_crop(size: Size, pad: int = 0) -> Operation:
     if isinstance(pad, bool) or not isinstance(pad, int) or pad < 0:
         raise InputError(f"pad is {pad!r}, expected the number of pixels around the image: an int of at least 0")
 
-    def room(frame):
+    def room(frame: Frame) -> list[jax.Array]:
         return [jnp.asarray(old) + 2 * pad - n for n, old in zip(new, frame, strict=True)]
 
-    def draw(key, frame):
+    def draw(key: Key, frame: Frame) -> Drawn:
         _check_fits("random_crop", new, frame, pad)
         down, across = room(frame)
         return {"top": integer(key, "top", 0, down), "left": integer(key, "left", 0, across)}
 
-    def leg(drawn, frame):
+    def leg(drawn: Drawn, frame: Frame) -> Affine:
         down, across = room(frame)
         return Affine(y0=drawn["top"] - down / 2, x0=drawn["left"] - across / 2)
 
@@ -120,7 +120,7 @@ def random_resized_crop(
         raise InputError(f"scale is {scale!r}, expected parts of the image's area, at most 1")
     log_ratio = math.log(ratio[0]), math.log(ratio[1])
 
-    def draw(key, frame):
+    def draw(key: Key, frame: Frame) -> Drawn:
         height, width = jnp.asarray(frame.height, jnp.float32), jnp.asarray(frame.width, jnp.float32)
         tries = jax.random.uniform(random.stream(key, "tries"), (2, 10), dtype=jnp.float32)
         area = height * width * (scale[0] + tries[0] * (scale[1] - scale[0]))
@@ -137,15 +137,15 @@ def random_resized_crop(
         )
         return {"top": top, "left": left, "height": h, "width": w}
 
-    def leg(drawn, frame):
-        def along(start, part, n, old):
+    def leg(drawn: Drawn, frame: Frame) -> Affine:
+        def along(start: jax.Array, part: jax.Array, n: Scalar, old: Scalar) -> tuple[jax.Array, jax.Array]:
             return part / n, start + part / 2 - jnp.asarray(old) / 2
 
         yy, y0 = along(drawn["top"], drawn["height"], new.height, frame.height)
         xx, x0 = along(drawn["left"], drawn["width"], new.width, frame.width)
         return Affine(yy=yy, y0=y0, xx=xx, x0=x0)
 
-    def shrinks(frame):
+    def shrinks(frame: Frame) -> float:
         return float(max(old / n for old, n in zip(known_size("random_resized_crop", frame), new, strict=True)))
 
     return Operation("random_resized_crop", draw, leg, frame=lambda drawn, frame: new, shrinks=shrinks)
@@ -164,15 +164,15 @@ def scale_jitter(short_side: tuple[int, int]) -> Operation:
     check_pair("short_side", short_side)
     low, high = short_side
 
-    def draw(key, frame):
+    def draw(key: Key, frame: Frame) -> Drawn:
         return {"short_side": integer(key, "short_side", low, high)}
 
-    def resized(drawn, frame):
+    def resized(drawn: Drawn, frame: Frame) -> Frame:
         height, width = (jnp.asarray(old, jnp.float32) for old in frame)
         factor = drawn["short_side"] / jnp.minimum(height, width)
         return Frame(jnp.round(height * factor), jnp.round(width * factor))
 
-    def shrinks(frame):
+    def shrinks(frame: Frame) -> float:
         return float(min(known_size("scale_jitter", frame))) / low
 
     return Operation("scale_jitter", draw, lambda d, f: _resized(f, resized(d, f)), frame=resized, shrinks=shrinks)
@@ -186,14 +186,14 @@ def resize(size: Size) -> Operation:
     """
     pair = _frame("size", size)
 
-    def resized(drawn, frame):
+    def resized(drawn: Drawn, frame: Frame) -> Frame:
         if isinstance(size, tuple):
             return pair
         height, width = known_size("resize", frame)
         short = min(height, width)
         return Frame(round(height * size / short), round(width * size / short))
 
-    def shrinks(frame):
+    def shrinks(frame: Frame) -> float:
         new = resized({}, frame)
         return max(old / n for old, n in zip(known_size("resize", frame), known_size("resize", new), strict=True))
 
@@ -210,10 +210,10 @@ def translate(limit: Span = 0.1) -> Operation:
     """
     low, high = between("limit", limit, "how far to move, as a part of the size, and not in pixels", _PART)
 
-    def draw(key, frame):
+    def draw(key: Key, frame: Frame) -> Drawn:
         return {"down": uniform(key, "down", low, high), "right": uniform(key, "right", low, high)}
 
-    def leg(drawn, frame):
+    def leg(drawn: Drawn, frame: Frame) -> Affine:
         return Affine(y0=-drawn["down"] * frame.height, x0=-drawn["right"] * frame.width)
 
     return Operation("translate", draw, leg, still=still("down", "right"))
@@ -227,10 +227,10 @@ def rotate(degrees: Span = 15.0) -> Operation:
     """
     low, high = between("degrees", degrees, "how far to turn")
 
-    def draw(key, frame):
+    def draw(key: Key, frame: Frame) -> Drawn:
         return {"degrees": uniform(key, "degrees", low, high)}
 
-    def leg(drawn, frame):
+    def leg(drawn: Drawn, frame: Frame) -> Affine:
         angle = drawn["degrees"] * (math.pi / 180)
         c, s = jnp.cos(angle), jnp.sin(angle)
         return Affine(yy=c, yx=s, xy=-s, xx=c)
@@ -249,10 +249,10 @@ def stretch(factor: Scalar = 1.25) -> Operation:
     limit = jnp.log(factor) if is_traced(factor) else math.log(factor)
     most = 1.0 if is_traced(factor) else float(factor)
 
-    def draw(key, frame):
+    def draw(key: Key, frame: Frame) -> Drawn:
         return {name: jnp.exp(uniform(key, name, -limit, limit)) for name in ("tall", "wide")}
 
-    def leg(drawn, frame):
+    def leg(drawn: Drawn, frame: Frame) -> Affine:
         return Affine(yy=1 / drawn["tall"], xx=1 / drawn["wide"])
 
     return Operation("stretch", draw, leg, still=still("tall", "wide", value=1.0), shrinks=lambda frame: most)
@@ -266,10 +266,10 @@ def shear(limit: Span = 0.2) -> Operation:
     """
     low, high = between("limit", limit, "how far to slant, as the tangent of the angle", _SLANT)
 
-    def draw(key, frame):
+    def draw(key: Key, frame: Frame) -> Drawn:
         return {"along_x": uniform(key, "along_x", low, high), "along_y": uniform(key, "along_y", low, high)}
 
-    def leg(drawn, frame):
+    def leg(drawn: Drawn, frame: Frame) -> Affine:
         return Affine(yx=-drawn["along_y"], xy=-drawn["along_x"])
 
     return Operation("shear", draw, leg, still=still("along_x", "along_y"))

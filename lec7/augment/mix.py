@@ -39,7 +39,7 @@ def mixup(alpha: Scalar = 0.2) -> Mix:
     """
     check("alpha", alpha, POSITIVE, "how even the mixtures are")
 
-    def mix(key, images, labels):
+    def mix(key: Key, images: jax.Array, labels: jax.Array) -> tuple[jax.Array, jax.Array]:
         _check_labels(images, labels)
         lam, partner = _drawn(key, alpha, len(images))
         share = lam.reshape(-1, 1, 1, 1)
@@ -73,13 +73,13 @@ def cutmix(alpha: Scalar = 1.0) -> Mix:
     """
     check("alpha", alpha, POSITIVE, "how large the rectangles are")
 
-    def mix(key, images, labels):
+    def mix(key: Key, images: jax.Array, labels: jax.Array) -> tuple[jax.Array, jax.Array]:
         _check_labels(images, labels)
         n, height, width, _ = images.shape
         lam, partner = _drawn(key, alpha, n)
         side = jnp.sqrt(1 - lam)
 
-        def span(name, size):
+        def span(name: str, size: int) -> jax.Array:
             middle = jnp.floor(jax.random.uniform(random.stream(key, name), (n,)) * size)
             half = jnp.floor(side * size) / 2
             start, end = jnp.floor(middle - half), jnp.floor(middle + half)

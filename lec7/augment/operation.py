@@ -75,7 +75,7 @@ def sometimes(operation: Operation, probability: Scalar) -> Operation:
     if leg is not None and still is None:
         raise InputError(f"{operation.name} changes the size of an image, so that it can't be left out of some")
 
-    def draw(key, frame):
+    def draw(key: Key, frame: Frame) -> Drawn:
         coin = jax.random.bernoulli(random.stream(key, "sometimes"), probability)
         drawn = operation.draw(random.stream(key, "operation"), frame)
         if still is not None:
@@ -83,7 +83,7 @@ def sometimes(operation: Operation, probability: Scalar) -> Operation:
         # One that is itself done sometimes, is done if both coins say so.
         return drawn | {"done": coin & drawn.get("done", True)}
 
-    def painted(drawn, image):
+    def painted(drawn: Drawn, image: jax.Array) -> jax.Array:
         assert paint is not None
         return jnp.where(drawn["done"], paint(drawn, image), image)
 

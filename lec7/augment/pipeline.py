@@ -163,7 +163,7 @@ class Pipeline:
         # of a few images that is in the processor's cache.
         passes = self._passes
 
-        def few(batch):
+        def few(batch: tuple[Key, jax.Array, _Targets]) -> tuple[jax.Array, _Targets]:
             keys, images, _ = batch
             new, targets = lax.map(lambda one: self._move(*one), batch)
             for part in passes:

@@ -5,7 +5,7 @@ Of each, pixels are moved first and once, as in all of this room, and not in the
 
 import math
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -46,7 +46,9 @@ class Table(NamedTuple):
 _STILL = 1
 """Operations that do nothing: the first."""
 _MOVES = ("shear_x", "shear_y", "translate_x", "translate_y", "rotate")
-_PAINTS: dict[str, Callable[[jax.Array, jax.Array], jax.Array]] = {
+_Painter = Callable[[jax.Array, jax.Array], jax.Array]
+"""From an image and an amount to an image."""
+_PAINTS: dict[str, _Painter] = {
     "posterize": lambda image, bits: colour.posterized(image, 8 - jnp.round(bits)),
     "solarize": lambda image, amount: colour.solarized(image, 1 - amount),
     "autocontrast": lambda image, _: colour.stretched(image),
@@ -120,8 +122,8 @@ def augmix(severity: float = 3.0, width: int = 3, depth: int = 3, alpha: float =
     assert move is not None
     assert over is not None
 
-    def draw(key, frame):
-        def chain(i):
+    def draw(key: Key, frame: Frame) -> dict[str, Any]:
+        def chain(i: jax.Array) -> Drawn:
             own = random.stream(key, "chain", i)
             layers = jax.vmap(lambda j: layer.draw(random.stream(own, "layer", j), frame))(jnp.arange(depth))
             long = jnp.floor(uniform(own, "depth", 1, depth + 1))
@@ -134,10 +136,10 @@ def augmix(severity: float = 3.0, width: int = 3, depth: int = 3, alpha: float =
             "original": jax.random.beta(random.stream(key, "original"), alpha, alpha),
         }
 
-    def paint(drawn, image):
+    def paint(drawn: dict[str, Any], image: jax.Array) -> jax.Array:
         frame = Frame(*image.shape[:2])
 
-        def add(total, chain):
+        def add(total: jax.Array, chain: tuple[Drawn, jax.Array]) -> tuple[jax.Array, None]:
             layers, weight = chain
             each = [jax.tree.map(lambda x, j=j: x[j], layers) for j in range(depth)]
             new = resample(image, compose([move(one, frame) for one in each]), frame)
@@ -155,7 +157,7 @@ def _layer(name: str, table: Table, magnitude: Callable[[Key], jax.Array]) -> Op
     """One operation of a table: none, one of those that move pixels, or one of those that paint."""
     painters = list(_PAINTS.values())[: None if table.with_colours else -_COLOURS]
 
-    def draw(key, frame):
+    def draw(key: Key, frame: Frame) -> Drawn:
         sign = jnp.where(jax.random.bernoulli(random.stream(key, "sign")), -1.0, 1.0)
         return {
             "which": jax.random.randint(random.stream(key, "which"), (), 0, _STILL + len(_MOVES) + len(painters)),
@@ -163,12 +165,12 @@ def _layer(name: str, table: Table, magnitude: Callable[[Key], jax.Array]) -> Op
             "sign": sign,
         }
 
-    def leg(drawn, frame):
-        def amount(move, most):
+    def leg(drawn: Drawn, frame: Frame) -> Affine:
+        def amount(move: str, most: Scalar) -> jax.Array:
             is_it = drawn["which"] == _STILL + _MOVES.index(move)
             return jnp.where(is_it, drawn["sign"] * drawn["magnitude"] * most, 0.0)
 
-        def way(move, size):
+        def way(move: str, size: Scalar) -> jax.Array:
             return amount(move, table.translate * (size if table.translate <= 1 else 1))
 
         angle = amount("rotate", table.rotate * math.pi / 180)
@@ -185,7 +187,7 @@ def _layer(name: str, table: Table, magnitude: Callable[[Key], jax.Array]) -> Op
     def paint(drawn: Drawn, image: jax.Array) -> jax.Array:
         amounts = [table.bits, 1.0, 0.0, 0.0, *[drawn["sign"] * table.factor] * _COLOURS][: len(painters)]
 
-        def branch(painter, most):
+        def branch(painter: _Painter, most: Scalar) -> Callable[[jax.Array], jax.Array]:
             return lambda image: painter(image, drawn["magnitude"] * most).astype(image.dtype)
 
         branches = [lambda image: image, *map(branch, painters, amounts)]

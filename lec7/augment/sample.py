@@ -74,7 +74,7 @@ def at(
     rows, columns = _taps(points[0], height, interpolation, edge), _taps(points[1], width, interpolation, edge)
     flat = image.reshape(height * width, channels)
 
-    def pixel(row, column):
+    def pixel(row: jax.Array, column: jax.Array) -> jax.Array:
         return flat.at[row * width + column].get(mode="promise_in_bounds")
 
     if interpolation == "nearest":
@@ -109,7 +109,7 @@ def _taps(p: jax.Array, size: int, interpolation: Interpolation, edge: Edge) -> 
         t = p - first
         offsets = [(0, 1 - t), (1, t)] if interpolation == "bilinear" else _cubic(t)
 
-    def tap(offset, weight):
+    def tap(offset: int, weight: jax.Array) -> tuple[jax.Array, jax.Array]:
         place = first + offset
         inside = jnp.clip(place, 0, size - 1)
         if edge == "constant":
@@ -124,10 +124,10 @@ def _taps(p: jax.Array, size: int, interpolation: Interpolation, edge: Edge) -> 
 def _cubic(t: jax.Array, a: float = -0.75) -> list[tuple[int, jax.Array]]:
     """Weights of the four pixels around a place, which lies `t` beyond the second (Keys, 1981)."""
 
-    def near(d):
+    def near(d: jax.Array) -> jax.Array:
         return ((a + 2) * d - (a + 3)) * d * d + 1
 
-    def far(d):
+    def far(d: jax.Array) -> jax.Array:
         return ((a * d - 5 * a) * d + 8 * a) * d - 4 * a
 
     return [(-1, far(t + 1)), (0, near(t)), (1, near(1 - t)), (2, far(2 - t))]

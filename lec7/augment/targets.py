@@ -19,17 +19,17 @@ def moved(targets: Mapping[str, jax.Array], plan: Plan, before: Frame) -> dict[s
     """The targets of one image in the new one."""
     warp, after = plan.warp, plan.frame
 
-    def mask(given):
+    def mask(given: jax.Array) -> jax.Array:
         if given.shape[:2] != tuple(before):
             raise InputError(f"the mask has shape {given.shape}, the image's is {tuple(before)}; expected the same")
         channels = given[..., None] if given.ndim == 2 else given
         return plan.follow(channels, "nearest", "constant", 0).reshape(*after, *given.shape[2:])
 
-    def keypoints(given):
+    def keypoints(given: jax.Array) -> jax.Array:
         given = _floats("keypoints", given, 2)
         return jnp.stack(_forth(warp, before, after, given[..., 0], given[..., 1]), -1)
 
-    def boxes(given):
+    def boxes(given: jax.Array) -> jax.Array:
         given = _floats("boxes", given, 4)
         left, top, right, bottom = (given[..., i, None] for i in range(4))
         t = jnp.linspace(0, 1, _ALONG)[None, :]

@@ -49,7 +49,7 @@ def ten_crop(size: Size) -> list[View]:
     height, width = size if isinstance(size, tuple) else (size, size)
 
     def crop(down: float, across: float, turned: bool) -> View:
-        def there(images):
+        def there(images: jax.Array) -> jax.Array:
             _, tall, wide, _ = images.shape
             if tall < height or wide < width:
                 raise InputError(
@@ -83,12 +83,12 @@ def multi_scale(short_sides: Sequence[int], views: Sequence[View] | None = None)
         check_count("a short side", side, "a length in pixels")
 
     def scaled(side: int) -> View:
-        def there(images):
+        def there(images: jax.Array) -> jax.Array:
             n, height, width, channels = images.shape
             short = min(height, width)
             return _resized(images, (n, round(height * side / short), round(width * side / short), channels))
 
-        def back(answers, size):
+        def back(answers: jax.Array, size: tuple[int, int]) -> jax.Array:
             return _resized(answers, (len(answers), *size, answers.shape[-1]))
 
         return View(there, back)

@@ -139,7 +139,7 @@ def grid(frame: Frame, parts: int = 1, spread: Scalar = 1.0) -> Points:
     assert isinstance(height, int)
     assert isinstance(width, int)
 
-    def centres(n):
+    def centres(n: int) -> jax.Array:
         if parts == 1:
             return jnp.arange(n) + (0.5 - n / 2)
         within = spread * ((jnp.arange(parts) + 0.5) / parts - 0.5)
