@@ -1,7 +1,10 @@
 """The one error that lec7 raises for what it was given."""
 
 import difflib
+import sysconfig
+import traceback
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 
@@ -37,6 +40,19 @@ def short(given: Any) -> str:
         return given.__name__
     text = repr(given)
     return text if len(text) <= 60 else f"a {type(given).__name__}"
+
+
+def why(error: BaseException) -> str:
+    """The first line of what an error says, and the latest line of a user's file that it went through."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    no_users = str(Path(__file__).parent), sysconfig.get_paths()["stdlib"], "<"
+    theirs = [
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if "site-packages" not in frame.filename and not frame.filename.startswith(no_users)
+    ]
+    where = f" (line {theirs[-1].lineno} of {Path(theirs[-1].filename).name})" if theirs else ""
+    return (lines[0].rstrip(".") if lines else type(error).__name__) + where
 
 
 def entry(batch: Mapping[str, Any], name: str, instead: str = "name one so in the data") -> Any:

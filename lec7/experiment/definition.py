@@ -1,5 +1,6 @@
 """What an experiment is."""
 
+import numbers
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -11,8 +12,8 @@ import optax
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from lec7 import averaging, data, train
-from lec7.errors import InputError
+from lec7 import averaging, data, random, train
+from lec7.errors import InputError, short, why
 from lec7.experiment.evaluation import (
     MEMBERS,
     RAW,
@@ -74,6 +75,16 @@ class Experiment:
     penalty: Penalty | None = None
     rules: Rules = field(default_factory=lambda: EVERYTHING)
     mesh: Mesh | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("train", "test"):
+            source = getattr(self, name)
+            plain = isinstance(source, Mapping | Sequence) or hasattr(source, "dtype")
+            if plain or not (hasattr(source, "__len__") and hasattr(source, "__getitem__")):
+                raise InputError(
+                    f"{name} is {short(source)}, expected a source of examples, such as "
+                    "data.ArraySource({'image': x, 'label': y})"
+                )
 
     def init(self) -> TrainState:
         """The state before the first step, by one program: that of a member of an ensemble, to each bit.
@@ -249,12 +260,29 @@ def check(experiment: Experiment) -> None:
 
     Raises:
         InputError: a number out of range, a batch larger than the data set, a loss of another shape than one value an
-            example, labels that the model has no output for, a penalty on parameters that there are none of.
+            example, labels that the model has no output for, a penalty on parameters that there are none of; or
+            whatever else a step fails at, with the line of the user's file that it came from.
     """
     for name in ("steps", "batch_size", "log_every", "evaluate_every"):
         value = getattr(experiment, name)
-        if value < 1:
-            raise InputError(f"{name} is {value}, expected at least 1")
+        if not isinstance(value, numbers.Real) or value < 1:
+            raise InputError(f"{name} is {short(value)}, expected at least 1")
+    seed = experiment.seed
+    if not hasattr(seed, "dtype") and not (isinstance(seed, int) and 0 <= seed <= random.MOST_SEED):
+        raise InputError(f"seed is {short(seed)}, expected an int from 0 to {random.MOST_SEED}")
+    try:
+        _check_traced(experiment)
+    except InputError:
+        raise
+    except Exception as error:  # of a model, a loss, an optimizer that anyone may have written
+        batch = ", ".join(f"{name} {short(x)}" for name, x in like(experiment.train, experiment.batch_size).items())
+        raise InputError(
+            f"a training step fails on a batch of {batch}: {type(error).__name__}: {why(error)}"
+        ) from error
+
+
+def _check_traced(experiment: Experiment) -> None:
+    """Looks for what a step would fail at, by tracing one."""
     state = jax.eval_shape(experiment.init)
     averages = averaging.names(state.opt_state)
     if taken := {RAW, SNAPSHOTS, MEMBERS} & set(averages):
@@ -274,11 +302,12 @@ def _an_example_each(loss: Loss) -> Loss:
     def checked(outputs: Any, batch: Batch) -> Metrics:
         metrics, rows = loss(outputs, batch), len(jax.tree.leaves(batch)[0])
         if not isinstance(metrics, Mapping) or "loss" not in metrics:
-            raise InputError(f'the loss gave {metrics}, expected a dict of arrays with one called "loss"')
+            names = ", ".join(map(repr, metrics)) if isinstance(metrics, Mapping) else short(metrics)
+            raise InputError(f'the loss gave {names or "nothing"}, expected a dict of arrays with one called "loss"')
         for name, values in metrics.items():
-            if values.shape != (rows,):
+            if (shape := jnp.shape(values)) != (rows,):
                 raise InputError(
-                    f"the loss gave {name} of shape {values.shape}, expected one value an example: shape ({rows},)"
+                    f"the loss gave {name} of shape {shape}, expected one value an example: shape ({rows},)"
                 )
         return metrics
 

@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from lec7.errors import InputError, nearest
+from lec7.errors import InputError, nearest, why
 from lec7.experiment.definition import Experiment, check
+from lec7.typing import is_traced
 
 SCALARS = (bool, int, float, str, type(None))
 
@@ -45,9 +46,16 @@ class ExperimentFile:
         sweep traces them.
 
         Raises:
-            InputError: `build` gives no `Experiment`.
+            InputError: `build` fails, or gives no `Experiment`.
         """
-        experiment = self.build(as_float32(hp))
+        try:
+            experiment = self.build(as_float32(hp))
+        except InputError:
+            raise
+        except Exception as error:  # of code that anyone may have written
+            if any(is_traced(getattr(hp, field.name)) for field in dataclasses.fields(hp)):
+                raise  # whoever traces it asks why it can't be
+            raise InputError(f"build in {self.path} fails: {type(error).__name__}: {why(error)}") from error
         if not isinstance(experiment, Experiment):
             raise InputError(
                 f"build in {self.path} gave a {type(experiment).__name__}, expected a lec7.experiment.Experiment"
@@ -72,7 +80,8 @@ def load(path: Path) -> ExperimentFile:
         InputError: there is no such file, it fails when imported, or has no `build` of one annotated dataclass.
     """
     if not path.is_file():
-        raise InputError(f"no file {path}; expected an experiment, such as experiments/digits.py")
+        what = "is a folder" if path.is_dir() else "is missing"
+        raise InputError(f"no file {path}: it {what}; expected an experiment, such as experiments/digits.py")
     module = _import(path.resolve())
     build: Any = getattr(module, "build", None)
     if not callable(build):
@@ -133,9 +142,13 @@ def _import(path: Path):
     except InputError:
         raise
     except SyntaxError as error:
-        raise InputError(f"{path}, line {error.lineno}: {error.msg}") from None
-    except Exception as error:
+        where = f", line {error.lineno}" if error.lineno else ""  # a file of bytes has no lines
+        raise InputError(f"{path}{where}: {error.msg}") from None
+    except (Exception, SystemExit) as error:
         lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
         where = f", line {lines[-1]}" if lines else ""
+        if isinstance(error, SystemExit):
+            told = 'it ends the program where it is imported; put that below if __name__ == "__main__":'
+            raise InputError(f"{path}{where}: {told}") from None
         raise InputError(f"{path}{where}: {type(error).__name__}: {error}") from error
     return module

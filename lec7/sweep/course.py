@@ -9,9 +9,10 @@ from typing import Any
 import jax
 import numpy as np
 
+from lec7.errors import why
 from lec7.experiment.file import as_float32
 from lec7.experiment.signals import StopRequest
-from lec7.sweep.groups import Build, Fallback, Group, check_ends, fallbacks, groups, shapes, traceable, values, why
+from lec7.sweep.groups import Build, Fallback, Group, check_ends, fallbacks, groups, shapes, traceable, values
 from lec7.sweep.halving import Halving, survivors
 from lec7.sweep.lane import Lane
 from lec7.sweep.machine import Machine, too_many

@@ -1,16 +1,14 @@
 """Which points share a program: those that agree in all fields that a program has to know."""
 
 import dataclasses
-import traceback
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from lec7.errors import InputError
+from lec7.errors import InputError, why
 from lec7.experiment import Experiment, check
 from lec7.experiment.file import as_float32
 from lec7.sweep.results import SEED
@@ -125,16 +123,3 @@ def fallbacks(group: Group, trace: Callable[[Group], Any]) -> list[Fallback]:
         except Exception as error:
             found.append(Fallback(name, why(error)))
     return found
-
-
-def why(error: Exception) -> str:
-    """The first line of what an error says, and the latest line of a user's file that it went through."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    ours = str(Path(__file__).parents[1])
-    theirs = [
-        frame
-        for frame in traceback.extract_tb(error.__traceback__)
-        if "site-packages" not in frame.filename and not frame.filename.startswith((ours, "<"))
-    ]
-    where = f" (line {theirs[-1].lineno} of {Path(theirs[-1].filename).name})" if theirs else ""
-    return (lines[0].rstrip(".") if lines else type(error).__name__) + where

@@ -10,6 +10,7 @@ import numpy as np
 import optax
 
 from lec7 import averaging, random
+from lec7.errors import InputError, short
 from lec7.models import Model, Variables
 from lec7.typing import Key, Params, PyTree
 
@@ -62,13 +63,17 @@ def init(model: Model, optimizer: optax.GradientTransformation, key: Key, inputs
 
     Raises:
         InputError: two averages in the optimizer have one name, two transforms take snapshots, or one of either stands
-            where it can't count right.
+            where it can't count right; or the optimizer is none.
 
     >>> import jax.numpy as jnp, lec7
     >>> model = lec7.models.from_nnx(lambda rngs: lec7.models.MLP(3, (), 2, rngs=rngs))
     >>> int(init(model, lec7.optim.sgd(0.1), jax.random.key(0), jnp.zeros((1, 3))).step)
     0
     """
+    if not (hasattr(optimizer, "init") and hasattr(optimizer, "update")):
+        raise InputError(
+            f"the optimizer is {short(optimizer)}, expected an Optax transformation, such as optim.sgd(0.1)"
+        )
     params, model_state = model.init(random.stream(key, "init"), inputs)
     opt_state = optimizer.init(params)
     # These refuse what can't be told apart, or can't count right.
