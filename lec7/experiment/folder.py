@@ -16,7 +16,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from lec7.errors import InputError
+from lec7.errors import InputError, short
 from lec7.experiment.file import ExperimentFile
 from lec7.train.processes import on_first
 
@@ -36,14 +36,15 @@ class RunFolder:
         Raises:
             InputError: there is no run here, or its configuration is damaged.
         """
-        return self._read("config.json", "experiment", "sha256", "hyperparameters", "git_commit")
+        kinds = {"experiment": str, "sha256": str, "hyperparameters": dict, "git_commit": str | None}
+        return self._read("config.json", kinds)
 
     @property
     def result(self) -> dict[str, Any] | None:
         """How it ended; None while it runs, or when it was killed."""
         if not (self.path / "result.json").exists():
             return None
-        return self._read("result.json", "status", "step", "metrics", "seconds")
+        return self._read("result.json", {"status": str, "step": int, "metrics": dict, "seconds": int | float})
 
     @property
     def metrics_path(self) -> Path:
@@ -61,12 +62,16 @@ class RunFolder:
         return self.path / "events"
 
     def metrics(self) -> list[dict[str, Any]]:
-        """The rows of the log; a last line that was cut off by a kill is left out.
+        """The rows of the log, each with a `"step"`; a last line that was cut off by a kill is left out.
 
         Raises:
             InputError: another line is damaged.
         """
-        return json_lines(self.metrics_path) if self.metrics_path.exists() else []
+        rows = json_lines(self.metrics_path) if self.metrics_path.exists() else []
+        for number, row in enumerate(rows, 1):
+            if not isinstance(row.get("step"), int):
+                raise InputError(f"{self.metrics_path} is damaged in line {number}: it has no step, an int")
+        return rows
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
@@ -102,7 +107,8 @@ class RunFolder:
             file.write("\n")
         Path(file.name).replace(target)
 
-    def _read(self, name: str, *keys: str) -> dict[str, Any]:
+    def _read(self, name: str, kinds: Mapping[str, Any]) -> dict[str, Any]:
+        """A JSON file that has entries of these kinds, at least."""
         path = self.path / name
         if not path.is_file():
             raise InputError(f"{self.path} is no run: it has no {name}; `lec7 runs` lists the runs there are")
@@ -110,8 +116,13 @@ class RunFolder:
             content = json.loads(path.read_text())
         except ValueError as error:
             raise InputError(f"{path} is damaged: {error}") from None
-        if missing := [key for key in keys if key not in content]:
+        if not isinstance(content, dict):
+            raise InputError(f"{path} is damaged: it has {short(content)}, expected entries by name")
+        if missing := [key for key in kinds if key not in content]:
             raise InputError(f"{path} is damaged: it has no {missing[0]!r}")
+        for key, kind in kinds.items():
+            if not isinstance(content[key], kind):
+                raise InputError(f"{path} is damaged: its {key!r} is {short(content[key])}")
         return content
 
     @classmethod
@@ -211,10 +222,15 @@ def json_lines(path: Path) -> list[dict[str, Any]]:
         InputError: another line is damaged.
     """
     content = path.read_text(errors="replace")
-    try:
-        return [json.loads(line) for line in content[: content.rfind("\n") + 1].splitlines()]
-    except ValueError as error:
-        raise InputError(f"{path} is damaged: {error}") from None
+    rows: list[dict[str, Any]] = []
+    for number, line in enumerate(content[: content.rfind("\n") + 1].splitlines(), 1):
+        try:
+            rows.append(json.loads(line))
+        except ValueError as error:
+            raise InputError(f"{path} is damaged in line {number}: {error}") from None
+        if not isinstance(rows[-1], dict):
+            raise InputError(f"{path} is damaged in line {number}: it is {short(rows[-1])}, expected entries by name")
+    return rows
 
 
 def plain(value: Any) -> Any:
