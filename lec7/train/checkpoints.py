@@ -8,6 +8,7 @@ import math
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -16,12 +17,15 @@ from jax.sharding import SingleDeviceSharding
 from orbax.checkpoint.checkpoint_managers import preservation_policy as keep
 
 from lec7 import averaging, tree
-from lec7.errors import InputError
+from lec7.errors import InputError, short
 from lec7.train.state import TrainState
 from lec7.typing import PyTree
 
 STATE, AVERAGES = "state", "averages"
 """The items of a checkpoint, a folder each."""
+
+MOST_SAID = 200
+"""Characters of what Orbax says of a checkpoint that it can't read."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,12 @@ class _Manager(ocp.CheckpointManager):
 
     def reached_preemption(self, step: int) -> bool:
         return False
+
+    def _get_metrics(self, step: int) -> PyTree | None:
+        try:
+            return super()._get_metrics(step)
+        except ValueError:  # Its file is damaged: a checkpoint without a score, which Orbax knows of.
+            return None
 
 
 class Checkpoints:
@@ -129,9 +139,27 @@ class Checkpoints:
             try:
                 return Restored(self._read(like, candidate, averages), candidate, damaged)
             except Exception as error:  # Orbax raises bare Exceptions for what it can't read.
-                damaged[candidate] = str(error).split(". See full")[0].split("\n")[0]
+                damaged[candidate] = self._difference(like, candidate, averages) or _in_few_words(error)
         reasons = "; ".join(f"step {step}: {reason}" for step, reason in damaged.items())
-        raise InputError(f"no checkpoint in {self.folder} can be read: {reasons}")
+        raise InputError(f"no checkpoint in {self.folder} can be read: {reasons}; put one back, or begin anew")
+
+    def _difference(self, like: TrainState, step: int, averages: bool) -> str:
+        """What a step's checkpoint has of another experiment, in words; empty where that can't be told."""
+        with contextlib.suppress(Exception):
+            for name, item in _items(like).items():
+                if name == AVERAGES and not averages:
+                    continue
+                place: Any = self.folder / str(step) / name  # Orbax says that it wants another library's Path
+                described: Any = ocp.StandardCheckpointHandler().metadata(place)
+                there = described.tree["arrays"]
+                wanted = tree.named(jax.eval_shape(_record, item)["arrays"])
+                if lonely := [path for path in (*there, *wanted) if (path in there) != (path in wanted)]:
+                    who = "it has" if lonely[0] in there else "the experiment has"
+                    return f"it is of another experiment, {who} {lonely[0]} alone"
+                for path, want in wanted.items():
+                    if there[path].dtype == want.dtype and tuple(there[path].shape) != want.shape:
+                        return f"it is of another experiment, {path} is {short(there[path])} and not {short(want)}"
+        return ""
 
     def _read(self, like: TrainState, step: int, averages: bool) -> TrainState:
         wanted = {name: item for name, item in _items(like).items() if averages or name == STATE}
@@ -150,6 +178,12 @@ def _items(state: TrainState) -> dict[str, PyTree]:
     """What a checkpoint consists of: the state, and the averages in it where there are some."""
     rest, averages = averaging.take_out(state.opt_state)
     return {STATE: state.replace(opt_state=rest)} | ({AVERAGES: averages} if averages else {})
+
+
+def _in_few_words(error: Exception) -> str:
+    """What Orbax says, which names each layer of a file and ends with all that it knows of it."""
+    said = str(error).split(". See full")[0].split("\n")[0].partition(" [tensorstore_spec")[0]
+    return said if len(said) <= MOST_SAID else f"{said[: MOST_SAID // 3]} ... {said[-MOST_SAID * 2 // 3 :]}"
 
 
 def _record(item: PyTree) -> PyTree:
