@@ -128,6 +128,8 @@ def prepare(hp: FineTuning) -> Task:
     """
     if not hp.data:
         raise InputError(f"--data is missing, expected a folder of images or one of {', '.join(NAMED)}")
+    if hp.size < 0:
+        raise InputError(f"--size is {hp.size}, expected height and width in pixels, or 0 for those of the pretraining")
     pretrained = transfer.pretrained(hp.model, hp.weights or None)
     preprocessing = preprocessing_of(hp)
     images = read(hp.data, preprocessing, float(hp.held_out), hp.seed)

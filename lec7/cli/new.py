@@ -38,8 +38,12 @@ def main(arguments: list[str]) -> int:
     name = options.name.name.removesuffix(".py")
     path = options.name.parent / f"{name}.py"
     _check(name, path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text((Path(__file__).parent / "templates" / f"{options.kind}.py").read_text())
+    template = (Path(__file__).parent / "templates" / f"{options.kind}.py").read_text()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(template)
+    except OSError as error:
+        raise InputError(f"{path} can't be written: {error.strerror}; give a name in another folder") from None
     file = shlex.quote(str(path))
     commands = {
         f"lec7 run {file}": "trains it, in less than a minute",

@@ -6,7 +6,7 @@ from typing import Any
 
 import tyro
 
-from lec7.errors import InputError
+from lec7.errors import InputError, nearest
 
 
 def read(options: type, arguments: Sequence[str], command: str, description: str) -> Any:
@@ -21,6 +21,24 @@ def read(options: type, arguments: Sequence[str], command: str, description: str
         description=description,
         config=(tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff),
     )
+
+
+def refuse_others(options: type, arguments: Sequence[str], instead: str) -> None:
+    """Refuses options that a command has not when it goes on with something.
+
+    Args:
+        options: the dataclass of those that it has.
+        arguments: the command line.
+        instead: what to do.
+
+    Raises:
+        InputError: with the first of them.
+    """
+    known = [f"--{field.name.replace('_', '-')}" for field in dataclasses.fields(options)]
+    for word in arguments:
+        name = word.partition("=")[0].replace("_", "-")
+        if word.startswith("--") and name not in (*known, "--help"):
+            raise InputError(f"--resume goes on as it was, and has no {name}{nearest(name, known)}; {instead}")
 
 
 def read_with_hyperparameters(

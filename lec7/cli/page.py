@@ -54,6 +54,8 @@ def write(
             subjects += lanes
         else:
             subjects.append(_run(path, name, checkpoint, ask))
+            for lack in _lacks(subjects[-1], ask):
+                print(f"{name}: {lack}")
     title = ", ".join(called.values()) if len(called) <= MOST_NAMES else f"{len(called)} runs"
     text = page(title, subjects, swept)
     unfinished = output.with_name(f"{output.name}.tmp")
@@ -115,6 +117,12 @@ def _run(path: Path, name: str, checkpoint: str, ask: bool) -> Subject:
     except InputError as error:
         predicted = f"There are no predictions: {error}."
     return Subject(run, predicted, sharding(built, mesh, run.devices) if mesh else where)
+
+
+def _lacks(subject: Subject, asked: bool) -> list[str]:
+    """What a reader would look for in vain: what is damaged, and predictions that were asked for."""
+    no_predictions = [subject.predicted] if asked and isinstance(subject.predicted, str) else []
+    return [*subject.run.notes, *no_predictions]
 
 
 def _built(path: Path) -> tuple[Any, str]:

@@ -16,7 +16,7 @@ import tyro
 from lec7.cli.build import Many, build, rebuild, refuse_sweep
 from lec7.cli.distributed import Distributed, connect, together
 from lec7.cli.hardware import Hardware, hardware_of, make_devices
-from lec7.cli.options import read, read_with_hyperparameters
+from lec7.cli.options import read, read_with_hyperparameters, refuse_others
 from lec7.errors import InputError
 
 if TYPE_CHECKING:
@@ -73,6 +73,8 @@ def main(arguments: list[str]) -> int:
         )
     if files:
         return _start(Path(files[0]), [word for word in arguments if word != files[0]])
+    if "--resume" in asked:
+        refuse_others(Usage, arguments, "for other hyperparameters begin a run: lec7 run EXPERIMENT.py")
     usage = read(Usage, arguments, "run", "Train an experiment, or go on with a run.")
     if usage.new_averages and usage.resume is None:
         raise InputError("--new-averages is for --resume RUN, expected the folder of a run to go on with")

@@ -14,7 +14,7 @@ import tyro
 from rich.prompt import Confirm
 
 from lec7.cli.distributed import Distributed, connect
-from lec7.cli.options import read, read_with_hyperparameters
+from lec7.cli.options import read, read_with_hyperparameters, refuse_others
 from lec7.cli.run import DIVERGED
 from lec7.errors import InputError, nearest
 
@@ -72,10 +72,13 @@ AFRESH = ("lanes", "programs", *(field.name for field in dataclasses.fields(Dist
 def main(arguments: list[str]) -> int:
     """Sweeps; the exit code tells how it ended."""
     files = [word for word in arguments if word.endswith(".py")]
-    if files and any(word.partition("=")[0] == "--resume" for word in arguments):
+    resuming = any(word.partition("=")[0] == "--resume" for word in arguments)
+    if files and resuming:
         raise InputError(f"--resume goes on with a sweep, and {files[0]} begins one: give one or the other")
     if files:
         return _start(Path(files[0]), [word for word in arguments if word != files[0]])
+    if resuming:
+        refuse_others(Usage, arguments, "for other points begin a sweep: lec7 sweep EXPERIMENT.py")
     usage = read(Usage, arguments, "sweep", "Train an experiment at many points, as lanes of one program.")
     if usage.resume is None:
         raise InputError("expected an experiment, a Python file, as in lec7 sweep experiments/digits.py --seed 0:4")

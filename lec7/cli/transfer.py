@@ -31,6 +31,7 @@ def main(arguments: list[str]) -> int:
     """Fine-tunes, evaluates and reports; the exit code tells how it ended."""
     from lec7 import experiment
     from lec7.experiment.file import as_float32
+    from lec7.experiment.folder import taken
 
     if {"--similar", "--different"} <= set(arguments):
         raise InputError("--similar and --different say the opposite of each other: give one of them")
@@ -39,6 +40,9 @@ def main(arguments: list[str]) -> int:
     both = dataclasses.make_dataclass("Both", [("run", Options), ("hyperparameter", file.hyperparameters)])
     given = read(both, [word for word in arguments if word != "--similar"], "transfer", fine_tune.__doc__ or "")
     options, hp = given.run, given.hyperparameter
+    # Features take minutes to compute.
+    if options.name is not None and not options.overwrite and (there := options.workdir / options.name).exists():
+        raise taken(there)
     if Path(hp.data).is_dir() and hp.data:
         hp = dataclasses.replace(hp, data=str(Path(hp.data).resolve()))
     if hp.weights and Path(hp.weights).exists():

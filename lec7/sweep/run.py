@@ -90,6 +90,8 @@ def run(
     judge, machine = judge or Judge(), machine or Machine()
     if machine.lanes is not None and machine.lanes < 1:
         raise InputError(f"lanes is {machine.lanes}, expected how many run side by side on a device, at least 1")
+    if machine.most_programs < 1:
+        raise InputError(f"programs is {machine.most_programs}, expected how many may be compiled, at least 1")
     if draw is not None and not isinstance(space, Mapping):
         raise InputError("settings are drawn from a space, and points are given; give one or the other")
     if draw is not None and halving is not None and draw.sampler == "tpe":
