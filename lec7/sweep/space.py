@@ -123,7 +123,7 @@ def _checked(name: str, given: Any, kind: type, optional: bool) -> Span | tuple[
         if kind is int:
             if given.count is None and not given.log:
                 return tuple(range(math.ceil(given.low), math.floor(given.high) + 1))
-            if given.count is not None:
+            if given.count is not None and given.count <= MOST_POINTS:
                 return tuple(dict.fromkeys(round(value) for value in given.values()))
             return given
         if kind is not float:
@@ -133,6 +133,8 @@ def _checked(name: str, given: Any, kind: type, optional: bool) -> Span | tuple[
         raise InputError(
             f"{name} is over {short(given)}, expected a list of values, a range, sweep.log or sweep.linear"
         )
+    if isinstance(given, Sequence) and len(given) > MOST_POINTS:
+        raise InputError(f"{name} is over {len(given):,} values, expected at most {MOST_POINTS:,}; give fewer of them")
     values = tuple(None if value is None and optional else _typed(name, value, kind) for value in given)
     if not values:
         raise InputError(f"{name} is over no value at all, expected at least one")
@@ -188,6 +190,10 @@ def values_of(one: Span | tuple[Any, ...]) -> list[Any]:
     return one.values() if isinstance(one, Span) else list(one)
 
 
+MOST_POINTS = 100_000
+"""Of a grid, and values of a field: with more, a number was meant otherwise, or settings should be drawn."""
+
+
 def grid(space: Mapping[str, Span | tuple[Any, ...]]) -> list[Point]:
     """Each value with each: the last field's change fastest.
 
@@ -197,6 +203,13 @@ def grid(space: Mapping[str, Span | tuple[Any, ...]]) -> list[Point]:
     for name, one in space.items():
         if isinstance(one, Span) and one.count is None:
             raise InputError(f"{name} is over {one}, which has no count; expected {one}:N, or to be drawn (--random N)")
+    sizes = {name: len(one) if isinstance(one, tuple) else one.count or 0 for name, one in space.items()}
+    if (count := math.prod(sizes.values())) > MOST_POINTS:
+        told = ", ".join(f"{size:,} of {name}" for name, size in sizes.items())
+        raise InputError(
+            f"the grid has {count:,} points ({told}), expected at most {MOST_POINTS:,}; give fewer values, or draw "
+            "some (--random N)"
+        )
     return [dict(zip(space, values, strict=True)) for values in itertools.product(*map(values_of, space.values()))]
 
 
