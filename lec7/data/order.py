@@ -90,7 +90,7 @@ def permute(key: Key, index: ArrayLike, length: int, epoch: ArrayLike = 0) -> ja
     """
     salts = _salts(_secrets(key), jnp.asarray(epoch, jnp.uint32))
 
-    def walk(index):
+    def walk(index: jax.Array) -> jax.Array:
         return jnp.where(index < length, index, _once(index, salts, length))
 
     start = _once(jnp.asarray(index, jnp.uint32), salts, length)
