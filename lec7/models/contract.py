@@ -8,12 +8,15 @@ import jax
 
 from lec7.typing import Key, Params
 
+ModelState = Mapping[str, Any]
+"""What a model carries along beside its parameters (batch statistics, ...): nested dicts of arrays."""
+
 
 class Variables(NamedTuple):
-    """A model's arrays: `params` are trained, `state` (batch statistics, ...) is carried along."""
+    """A model's arrays: `params` are trained, `state` is carried along."""
 
     params: Params
-    state: Mapping[str, Any]
+    state: ModelState
 
 
 class Init(Protocol):
@@ -31,7 +34,7 @@ class Apply(Protocol):
 
     def __call__(  # noqa: D102
         self, variables: Variables, inputs: Any, *, train: bool, key: Key | None = None
-    ) -> tuple[Any, Mapping[str, Any]]: ...
+    ) -> tuple[Any, ModelState]: ...
 
 
 class Model(NamedTuple):

@@ -7,6 +7,7 @@ XLA's own is called.
 
 import functools
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -31,9 +32,9 @@ def cpu_convolution(
     padding: str | Sequence[tuple[int, int]],
     lhs_dilation: Sequence[int] | None = None,
     rhs_dilation: Sequence[int] | None = None,
-    dimension_numbers=None,
+    dimension_numbers: lax.ConvGeneralDilatedDimensionNumbers = None,
     feature_group_count: int = 1,
-    **options,
+    **options: Any,
 ) -> jax.Array:
     """`lax.conv_general_dilated`, written as products of matrices where that is possible.
 

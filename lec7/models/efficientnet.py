@@ -1,5 +1,6 @@
 """EfficientNet-Lite: inverted residuals without squeeze-and-excitation, of what small devices are good at."""
 
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -79,12 +80,12 @@ class InvertedResidual(nnx.Module):
 
     def __init__(self, inputs: int, stage: Stage, *, keep: Scalar = 1.0, rngs: nnx.Rngs):
         wide = inputs * stage.expansion
-        options = {"epsilon": EPSILON, "rngs": rngs}
-        self.expand = ConvNorm(inputs, wide, activation=jax.nn.relu6, **options) if stage.expansion > 1 else None
-        self.depthwise = ConvNorm(
-            wide, wide, size=stage.size, stride=stage.stride, groups=wide, activation=jax.nn.relu6, **options
+        conv_norm = partial(ConvNorm, epsilon=EPSILON, rngs=rngs)
+        self.expand = conv_norm(inputs, wide, activation=jax.nn.relu6) if stage.expansion > 1 else None
+        self.depthwise = conv_norm(
+            wide, wide, size=stage.size, stride=stage.stride, groups=wide, activation=jax.nn.relu6
         )
-        self.project = ConvNorm(wide, stage.channels, **options)
+        self.project = conv_norm(wide, stage.channels)
         self.depth = StochasticDepth(keep)
         self.residual = stage.stride == 1 and inputs == stage.channels
 

@@ -5,7 +5,8 @@ from typing import Any
 import flax.linen
 
 from lec7 import random
-from lec7.models.contract import Model, Variables, call_arguments
+from lec7.models.contract import Model, ModelState, Variables, call_arguments
+from lec7.typing import Key
 
 
 def from_linen(module: flax.linen.Module) -> Model:
@@ -23,18 +24,18 @@ def from_linen(module: flax.linen.Module) -> Model:
     (8, 10)
     """
 
-    def call(variables, inputs, train, key, **options):
+    def call(variables: dict[str, Any], inputs: Any, train: bool, key: Key | None, **options: Any) -> Any:
         # One default stream serves every name: Linen folds the stream's name and the module's path in.
         rngs = {"params": random.stream(key, "linen")} if key is not None else {}
         arguments = call_arguments(type(module).__call__, train=train, key=key)
         return module.apply(variables, inputs, rngs=rngs, **options, **arguments)
 
-    def init(key, inputs):
+    def init(key: Key, inputs: Any) -> Variables:
         arguments = call_arguments(type(module).__call__, train=False, key=key)
         state = dict(module.init(key, inputs, **arguments))
         return Variables(state.pop("params", {}), state)
 
-    def apply(variables, inputs, *, train, key=None):
+    def apply(variables: Variables, inputs: Any, *, train: bool, key: Key | None = None) -> tuple[Any, ModelState]:
         everything: dict[str, Any] = {"params": variables.params, **variables.state}
         if not train:
             return call(everything, inputs, train, key), variables.state

@@ -7,6 +7,7 @@ import jax
 from flax import nnx
 
 from lec7 import random
+from lec7.errors import InputError
 from lec7.models.convolution import convolution, max_pool
 from lec7.regularize import Dropout
 from lec7.typing import Key, Scalar
@@ -30,6 +31,8 @@ class MLP(nnx.Module):
 
     def __init__(self, inputs: int, widths: Sequence[int], outputs: int, *, keep: Scalar = 1.0, rngs: nnx.Rngs):
         sizes = [inputs, *widths]
+        if min(*sizes, outputs) < 1:
+            raise InputError(f"an MLP with layers of {sizes} and {outputs} units, expected at least 1 in each")
         # A bias ahead of batch norm would be taken out by its mean.
         self.linears = nnx.List(_linear(m, n, rngs, use_bias=False) for m, n in zip(sizes, widths, strict=False))
         self.norms = nnx.List(nnx.BatchNorm(n, rngs=rngs) for n in widths)

@@ -1,7 +1,7 @@
 """A model from a Flax NNX module."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -9,11 +9,15 @@ import jax.numpy as jnp
 from flax import nnx
 
 from lec7 import random, replicas
-from lec7.models.contract import Init, Model, Variables, call_arguments
+from lec7.models.contract import Init, Model, ModelState, Variables, call_arguments
 from lec7.regularize import Hyperparameter
+from lec7.typing import Key
 
 _KINDS = (nnx.Param, Hyperparameter, nnx.RngState, ...)
 """What a module's variables are to a `Model`: parameters, hyperparameters, random state and state."""
+
+_State = nnx.State[Any, Any]
+"""A module's variables of one of these kinds."""
 
 
 def from_nnx(build: Callable[[nnx.Rngs], nnx.Module]) -> Model:
@@ -39,7 +43,7 @@ def from_nnx(build: Callable[[nnx.Rngs], nnx.Module]) -> Model:
     (8, 10)
     """
 
-    def init(key, inputs):
+    def init(key: Key, inputs: Any) -> Variables:
         return variables_of(build(nnx.Rngs(key)))
 
     return from_outline(_outline(build), init)
@@ -67,7 +71,7 @@ def from_outline(outline: nnx.Module, init: Init) -> Model:
     _, params_like, hyperparameters, rngs_like, state_like = nnx.split(outline, *_KINDS)
 
     @functools.cache
-    def structure(train: bool, noisy: bool, replicated: bool) -> nnx.GraphDef:
+    def structure(train: bool, noisy: bool, replicated: bool) -> nnx.GraphDef[nnx.Module]:
         module = nnx.clone(outline)
         module.train() if train else module.eval()
         if noisy:
@@ -76,7 +80,7 @@ def from_outline(outline: nnx.Module, init: Init) -> Model:
             module.set_attributes(nnx.BatchNorm, axis_name=replicas.AXIS, raise_if_not_found=False)
         return nnx.graphdef(module)
 
-    def apply(variables, inputs, *, train, key=None):
+    def apply(variables: Variables, inputs: Any, *, train: bool, key: Key | None = None) -> tuple[Any, ModelState]:
         module = nnx.merge(
             structure(train, noisy=not train and key is not None, replicated=replicas.are_there()),
             _from_dict(params_like, variables.params),
@@ -85,7 +89,7 @@ def from_outline(outline: nnx.Module, init: Init) -> Model:
             _from_dict(state_like, variables.state),
         )
         outputs = module(inputs, **call_arguments(type(module).__call__, train=train, key=key))
-        return outputs, _to_dict(nnx.split(module, *_KINDS)[4]) if train else variables.state
+        return outputs, variables_of(module).state if train else variables.state
 
     return Model(init, apply, outline)
 
@@ -113,29 +117,29 @@ def _outline(build: Callable[[nnx.Rngs], nnx.Module]) -> nnx.Module:
     return nnx.merge(traced["kind"], hyperparameters, *traced["shapes"])
 
 
-def _to_dict(state) -> dict[str, Any]:
+def _to_dict(state: _State) -> dict[str, Any]:
     """Plain nested dicts with text keys: the blocks of a list are "0", "1", ..."""
 
-    def texts(node):
+    def texts(node: Any) -> Any:
         return {str(key): texts(value) for key, value in node.items()} if isinstance(node, dict) else node
 
     return texts(nnx.to_pure_dict(state))
 
 
-def _from_dict(like, values):
+def _from_dict(like: _State, values: Mapping[str, Any]) -> _State:
     """The NNX state shaped as `like` that holds the arrays of nested dicts."""
     state = jax.tree.map(lambda leaf: leaf, like)
     nnx.replace_by_pure_dict(state, dict(values))
     return state
 
 
-def _seeded(like, key):
+def _seeded(like: _State, key: Key | None) -> _State:
     """The random state of a module: each generator at its start, with a key of its own path's name."""
     if not jax.tree.leaves(like):
         return like
     base = jax.random.key(0) if key is None else key
 
-    def seed(path, leaf):
+    def seed(path: tuple[Any, ...], leaf: jax.ShapeDtypeStruct) -> jax.Array:
         if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
             return random.stream(base, jax.tree_util.keystr(path, simple=True, separator="/"))
         return jnp.zeros(leaf.shape, leaf.dtype)

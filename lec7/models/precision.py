@@ -1,15 +1,15 @@
 """In which precision a model computes, as a policy beside the model and not as flags inside of it."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 
 from lec7.errors import InputError, nearest
-from lec7.models.contract import Model, Variables
+from lec7.models.contract import Model, ModelState, Variables
 from lec7.models.nnx import from_outline
-from lec7.typing import DTypeLike, PyTree
+from lec7.typing import DTypeLike, Key, PyTree
 
 
 class Precision(NamedTuple):
@@ -71,7 +71,7 @@ def in_precision(model: Model, policy: Precision) -> Model:
     if model.outline is not None:
         model = from_outline(_with_dtype(model.outline, policy.compute), model.init)
 
-    def apply(variables, inputs, *, train, key=None):
+    def apply(variables: Variables, inputs: Any, *, train: bool, key: Key | None = None) -> tuple[Any, ModelState]:
         rounded = Variables(_cast(variables.params, policy.compute), variables.state)
         outputs, state = model.apply(rounded, _cast(inputs, policy.compute), train=train, key=key)
         kept = jax.tree.map(lambda new, old: new.astype(old.dtype), state, variables.state)

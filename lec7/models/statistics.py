@@ -72,7 +72,7 @@ def refresh_statistics(model: Model, params: Params, state: PyTree, batches: PyT
     if not all(len(shape) > 1 and shape[0] for shape in shapes) or len({shape[0] for shape in shapes}) != 1:
         raise InputError(wanted)
 
-    def batch(i):
+    def batch(i: int | jax.Array) -> PyTree:
         return jax.tree.map(lambda x: x[i], batches)
 
     try:
@@ -97,9 +97,10 @@ def refreshed(
         key: for the noise of training.
     """
     params, state = variables
-    leaves, structure = jax.tree.flatten(state)
+    leaves: Arrays = jax.tree.leaves(state)
+    structure = jax.tree.structure(state)
 
-    def step(leaves, i):
+    def step(leaves: Arrays, i: jax.Array) -> Arrays:
         noise = None if key is None else random.stream(key, "model", i)
         own = Variables(params, jax.tree.unflatten(structure, leaves))
         return jax.tree.leaves(model.apply(own, batch(i), train=True, key=noise)[1])
@@ -108,7 +109,7 @@ def refreshed(
     if not places:
         return state
 
-    def after(own, i):
+    def after(own: Arrays, i: jax.Array) -> Arrays:
         """What a step makes of the leaves that training changes."""
         known = dict(zip(places, own, strict=True))
         new = step([known.get(place, x) for place, x in enumerate(leaves)], i)
@@ -119,7 +120,7 @@ def refreshed(
     good = lax.while_loop(lambda i: (i < count - 1) & ~is_finite(after(own, i)), lambda i: i + 1, jnp.int32(0))
     kept, is_mean, start = _running_means(lambda own: after(own, good), own)
 
-    def add(i, sums):
+    def add(i: jax.Array, sums: tuple[Arrays, Arrays]) -> tuple[Arrays, Arrays]:
         new = after(start, i)
         finite = [jnp.all(jnp.isfinite(x)) for x in new]
         totals, counts = sums
