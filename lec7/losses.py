@@ -232,7 +232,7 @@ def _softmax_cross_entropy(logits: jax.Array, labels: jax.Array) -> jax.Array:
 
 
 @_softmax_cross_entropy.defjvp
-def _(primals, tangents):
+def _(primals: tuple[jax.Array, jax.Array], tangents: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
     logits, labels = primals
     error = jnp.exp(jax.nn.log_softmax(logits)) - jax.nn.one_hot(labels, logits.shape[-1], dtype=logits.dtype)
     return _softmax_cross_entropy(logits, labels), jnp.sum(error * tangents[0], axis=-1)

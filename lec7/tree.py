@@ -18,7 +18,7 @@ Node = TypeVar("Node")
 """A type that `nodes` is to find."""
 
 
-def path_name(path: KeyPath) -> str:
+def path_name(path: KeyPath[Any]) -> str:
     """A JAX key path as a name: dict keys, indices and attributes joined by slashes."""
     return jax.tree_util.keystr(path, simple=True, separator="/")
 
@@ -96,7 +96,7 @@ def nodes(tree: PyTree, kind: type[Node]) -> list[Node]:
     [Average(mean=1.0), Average(mean=3.0)]
     """
 
-    def is_kind(node):
+    def is_kind(node: PyTree) -> bool:
         return isinstance(node, kind)
 
     found = [node for node in jax.tree.leaves(tree, is_leaf=is_kind) if is_kind(node)]

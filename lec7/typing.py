@@ -25,6 +25,9 @@ PyTree = Any
 Params = Any
 """Nested dicts of arrays; a leaf has one name everywhere: `"blocks/3/conv/kernel"`."""
 
+ValueFn = Callable[[Params], jax.Array]
+"""An objective: from parameters to a value of shape ()."""
+
 Batch = Mapping[str, jax.Array]
 """Arrays that agree in their first axis, one row an example: `{"image": ..., "label": ...}`."""
 
@@ -57,6 +60,7 @@ __all__ = [
     "PyTree",
     "Scalar",
     "Schedule",
+    "ValueFn",
     "is_traced",
     "wide",
 ]

@@ -8,6 +8,7 @@ import optax
 
 from lec7.optim.second_order.dense import check_size, flat
 from lec7.optim.second_order.searching import curved, searching
+from lec7.typing import Params, PyTree, ValueFn
 
 
 class InverseHessian(NamedTuple):
@@ -39,16 +40,16 @@ def bfgs() -> optax.GradientTransformationExtraArgs:
     [1.0, 1.0]
     """
 
-    def init(params):
+    def init(params: Params) -> InverseHessian:
         check_size("BFGS", params)
         x, _ = flat(params)
         return InverseHessian(jnp.zeros((x.size, x.size), x.dtype), jnp.zeros((), jnp.int32))
 
-    def direction(kept, g, params, value_fn):
+    def direction(kept: InverseHessian, g: PyTree, params: Params, value_fn: ValueFn):
         g, tree_of = flat(g)
         return tree_of(jnp.where(kept.pairs > 0, -(kept.h @ g), 0)), 0
 
-    def learn(kept, s, y):
+    def learn(kept: InverseHessian, s: PyTree, y: PyTree) -> InverseHessian:
         (s, _), (y, _) = flat(s), flat(y)
         sy, yy, curves = curved(s, y)
         h = jnp.where(kept.pairs > 0, kept.h, sy / yy * jnp.eye(s.size, dtype=s.dtype))
@@ -56,7 +57,7 @@ def bfgs() -> optax.GradientTransformationExtraArgs:
         h = h + (sy + y @ hy) / sy**2 * jnp.outer(s, s) - (jnp.outer(hy, s) + jnp.outer(s, hy)) / sy
         return InverseHessian(jnp.where(curves, h, kept.h), kept.pairs + curves)
 
-    def forget(kept, now):
+    def forget(kept: InverseHessian, now: jax.Array) -> InverseHessian:
         return kept._replace(pairs=jnp.where(now, 0, kept.pairs))
 
     return searching("BFGS", init, direction, learn, forget)

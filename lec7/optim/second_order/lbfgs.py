@@ -11,7 +11,7 @@ from lec7.errors import InputError
 from lec7.optim.second_order.searching import curved, searching
 from lec7.optim.second_order.vectors import dot, plus, times
 from lec7.ranges import check_count
-from lec7.typing import DTypeLike, PyTree, wide
+from lec7.typing import DTypeLike, Params, PyTree, ValueFn, wide
 
 
 class Pairs(NamedTuple):
@@ -79,20 +79,20 @@ def lbfgs(
     if storage is not None and not jnp.issubdtype(storage, jnp.floating):
         raise InputError(f"storage is {jnp.dtype(storage)}, expected a floating dtype such as jnp.float16")
 
-    def init(params):
+    def init(params: Params) -> Pairs:
         def rows():
             return jax.tree.map(lambda x: jnp.zeros((memory, *x.shape), storage or wide(x.dtype)), params)
 
         dtype = dot(params, params).dtype
         return Pairs(rows(), rows(), jnp.zeros(memory, dtype), jnp.zeros((), dtype), jnp.zeros((), jnp.int32))
 
-    def direction(kept, g, params, value_fn):
+    def direction(kept: Pairs, g: PyTree, params: Params, value_fn: ValueFn):
         a = kept.rho * _products(kept.t, g)
         q = plus(g, -1, _combination(a, kept.y))
         b = a - kept.gamma * kept.rho * _products(kept.y, q)
         return times(-1, plus(times(kept.gamma, q), 1, _combination(b, kept.t))), 0
 
-    def learn(kept, s, y):
+    def learn(kept: Pairs, s: PyTree, y: PyTree) -> Pairs:
         if curvature == "damp":
             y = _damped(s, y, jnp.where(kept.pairs > 0, kept.gamma, 1))
         sy, yy, curves = curved(s, y)
@@ -102,11 +102,11 @@ def lbfgs(
         stays = (kept.rho > 0) & ~new
         c = jnp.where(new, 1, jnp.where(stays & curves, -_products(kept.t, y) / sy, 0))
 
-        def carried(t, s):
+        def carried(t: jax.Array, s: jax.Array) -> jax.Array:
             row = jax.vmap(lambda stays, t, c: jnp.where(stays, t, 0) + c * s.astype(wide(s.dtype)))
             return row(stays, t, c).astype(t.dtype)
 
-        def put(rows, v):
+        def put(rows: jax.Array, v: jax.Array) -> jax.Array:
             row = jnp.where(curves, v.astype(rows.dtype), lax.dynamic_index_in_dim(rows, i, keepdims=False))
             return lax.dynamic_update_index_in_dim(rows, row, i, 0)
 
@@ -118,7 +118,7 @@ def lbfgs(
             kept.pairs + curves,
         )
 
-    def forget(kept, now):
+    def forget(kept: Pairs, now: jax.Array) -> Pairs:
         rho, gamma, pairs = (jnp.where(now, 0, x) for x in (kept.rho, kept.gamma, kept.pairs))
         return kept._replace(rho=rho, gamma=gamma, pairs=pairs)
 
@@ -128,7 +128,7 @@ def lbfgs(
 def _products(rows: PyTree, v: PyTree) -> jax.Array:
     """Each row times a vector: [m]."""
 
-    def of_leaf(rows, v):
+    def of_leaf(rows: jax.Array, v: jax.Array) -> jax.Array:
         if rows.dtype != v.dtype:  # a row at a time: XLA would widen all of them at once
             return lax.map(lambda row: dot(row, v), rows)
         return jnp.einsum("mi,i->m", rows.reshape(len(rows), -1), v.reshape(-1), precision="highest")
@@ -139,7 +139,7 @@ def _products(rows: PyTree, v: PyTree) -> jax.Array:
 def _combination(coefficients: jax.Array, rows: PyTree) -> PyTree:
     """The rows' sum with coefficients [m], a vector in float32 or wider."""
 
-    def of_leaf(rows):
+    def of_leaf(rows: jax.Array) -> jax.Array:
         if rows.dtype != coefficients.dtype:
             start = jnp.zeros(rows.shape[1:], coefficients.dtype)
             return lax.fori_loop(0, len(rows), lambda i, total: plus(total, coefficients[i], rows[i]), start)

@@ -11,11 +11,11 @@ from jax.scipy.linalg import solve_triangular
 from lec7.optim.leafwise import zeros
 from lec7.optim.second_order.dense import check_size, flat
 from lec7.optim.second_order.line_search import Found, Outcome, change, nothing_found
-from lec7.optim.second_order.objective import ValueFn, check_params, checked
+from lec7.optim.second_order.objective import check_params, checked
 from lec7.optim.second_order.searching import SearchState, searching
 from lec7.optim.second_order.vectors import dot, plus, where
 from lec7.ranges import POSITIVE, number
-from lec7.typing import Params, PyTree, Scalar
+from lec7.typing import Params, PyTree, Scalar, ValueFn
 
 Residuals = Callable[[Params], PyTree]
 """From parameters to arrays of any shapes that are to be as near 0 as can be."""
@@ -28,7 +28,7 @@ def half_square(residuals: Residuals) -> ValueFn:
     2.5
     """
 
-    def value_fn(params):
+    def value_fn(params: Params) -> jax.Array:
         r, _ = flat(residuals(params))
         return r @ r / 2
 
@@ -60,11 +60,11 @@ def gauss_newton(residuals: Residuals) -> optax.GradientTransformationExtraArgs:
     """
     residuals = jax.jit(residuals)
 
-    def init(params):
+    def init(params: Params) -> tuple[()]:
         check_size("Gauss-Newton", params)
         return ()
 
-    def direction(kept, g, params, value_fn):
+    def direction(kept: tuple[()], g: PyTree, params: Params, value_fn: ValueFn):
         _, tree_of = flat(params)
         r, j = _linearized(residuals, params)
         # What is not finite is told by the search.
@@ -119,14 +119,23 @@ def levenberg_marquardt(residuals: Residuals, damping: Scalar = 1e-3) -> optax.G
     residuals = jax.jit(residuals)
     first = number("damping", damping, POSITIVE, "a small one")
 
-    def init(params) -> Any:
+    def init(params: Params) -> Any:
         check_params(params)
         check_size(name, params)
         x, _ = flat(params)
         kept = Damping(first.astype(x.dtype), jnp.full((), 2, x.dtype), jnp.zeros_like(x))
         return SearchState(kept, nothing_found(params), name)
 
-    def update(updates, state, params=None, *, value=None, grad=None, value_fn=None, **extra) -> Any:
+    def update(
+        updates: PyTree,
+        state: SearchState | Any,
+        params: Params | None = None,
+        *,
+        value: Scalar | None = None,
+        grad: PyTree | None = None,
+        value_fn: ValueFn | None = None,
+        **extra: Any,
+    ) -> tuple[PyTree, Any]:
         grad = updates if grad is None else grad
         value, value_fn = checked(name, grad, params, value, value_fn, state.found.value.dtype)
         kept, (x, tree_of) = state.kept, flat(params)
@@ -172,7 +181,7 @@ def _linearized(residuals: Residuals, params: Params) -> tuple[jax.Array, jax.Ar
     """The residuals [M] and their derivatives by the parameters [M, n]."""
     x, tree_of = flat(params)
 
-    def r(x):
+    def r(x: jax.Array) -> jax.Array:
         return flat(residuals(tree_of(x)))[0]
 
     rows = jax.eval_shape(r, x).size

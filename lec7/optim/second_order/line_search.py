@@ -8,11 +8,10 @@ from jax import lax
 from jax.flatten_util import ravel_pytree
 
 from lec7.optim.leafwise import zeros
-from lec7.optim.second_order.objective import ValueFn
 from lec7.optim.second_order.told import Told
 from lec7.optim.second_order.vectors import dot, plus, times, where
 from lec7.ranges import INSIDE, check
-from lec7.typing import DTypeLike, Params, PyTree, Scalar, wide
+from lec7.typing import DTypeLike, Params, PyTree, Scalar, ValueFn, wide
 
 MOST_EVALUATIONS = 30
 """Points that one search looks at, at most."""
@@ -288,10 +287,10 @@ def _interpolated(s: _Interval, x: _Point, y: _Point, t: _Point) -> jax.Array:
     low, high = s.ends
     onward = jnp.where(t.a > x.a, high, low)
 
-    def closer(p, q):
+    def closer(p: jax.Array, q: jax.Array) -> jax.Array:
         return jnp.where(jnp.abs(p - t.a) < jnp.abs(q - t.a), p, q)
 
-    def farther(p, q):
+    def farther(p: jax.Array, q: jax.Array) -> jax.Array:
         return jnp.where(jnp.abs(p - t.a) > jnp.abs(q - t.a), p, q)
 
     # 1. A higher value: a minimum lies between, nearer to x.

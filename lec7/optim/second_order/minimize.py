@@ -13,11 +13,11 @@ from lec7 import tree
 from lec7.errors import InputError
 from lec7.optim.groups import frozen_paths
 from lec7.optim.second_order.line_search import Found, Outcome
-from lec7.optim.second_order.objective import ValueFn, check_params, once
+from lec7.optim.second_order.objective import check_params, once
 from lec7.optim.second_order.told import Told
 from lec7.optim.second_order.vectors import largest
 from lec7.ranges import NOT_NEGATIVE, WHOLE_FROM_ONE, check
-from lec7.typing import Params, PyTree, Scalar, is_traced
+from lec7.typing import Params, PyTree, Scalar, ValueFn, is_traced
 
 IDLE = 50
 """Steps along searched lines that may go by without a lower value or a smaller gradient than ever before."""
@@ -149,18 +149,18 @@ def _compiled(
     objective, tx = once(value_fn), optax.with_extra_args_support(optimizer)
     evaluate = jax.value_and_grad(objective)
 
-    def solve(params, rtol, atol, max_steps):
+    def solve(params: Params, rtol: jax.Array, atol: jax.Array, max_steps: jax.Array) -> Result:
         value, grad = evaluate(params)
         opt_state = tx.init(params)
         frozen = frozen_paths(opt_state)
 
-        def size(grad):
+        def size(grad: PyTree) -> jax.Array:
             return largest({name: g for name, g in tree.named(grad).items() if name not in frozen})
 
         g = size(grad)
         small = atol + rtol * g
 
-        def status(value, g, steps, falling, stuck):
+        def status(value: jax.Array, g: jax.Array, steps: jax.Array, falling: jax.Array, stuck: jax.Array) -> jax.Array:
             now = jnp.where(steps >= max_steps, Status.MAX_STEPS, Status.RUNNING)
             now = jnp.where(stuck, Status.NO_PROGRESS, now)
             now = jnp.where(falling, Status.UNBOUNDED, now)

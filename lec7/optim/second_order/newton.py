@@ -11,7 +11,7 @@ from lec7.optim.second_order.dense import check_size, flat
 from lec7.optim.second_order.searching import searching
 from lec7.optim.second_order.vectors import dot, plus, times
 from lec7.ranges import INSIDE, NOT_NEGATIVE, WHOLE_FROM_ONE, check, number
-from lec7.typing import PyTree, Scalar
+from lec7.typing import Params, PyTree, Scalar, ValueFn
 
 
 def newton(damping: Scalar = 0.0) -> optax.GradientTransformationExtraArgs:
@@ -41,11 +41,11 @@ def newton(damping: Scalar = 0.0) -> optax.GradientTransformationExtraArgs:
     """
     check("damping", damping, NOT_NEGATIVE, "what is added to the curvatures' magnitudes")
 
-    def init(params):
+    def init(params: Params) -> tuple[()]:
         check_size("Newton's method", params)
         return ()
 
-    def direction(kept, g, params, value_fn):
+    def direction(kept: tuple[()], g: PyTree, params: Params, value_fn: ValueFn):
         (x, tree_of), (g, _) = flat(params), flat(g)
         hessian = jax.hessian(lambda x: value_fn(tree_of(x)))(x)
         finite = jnp.isfinite(hessian).all()
@@ -96,7 +96,7 @@ def newton_cg(forcing: Scalar = 0.1, most_products: int | jax.Array = 200) -> op
     check("most_products", most_products, WHOLE_FROM_ONE, "how many products of a step are enough")
     eta = number("forcing", forcing, INSIDE, "the part of the gradient that may be left")
 
-    def direction(kept, g, params, value_fn):
+    def direction(kept: tuple[()], g: PyTree, params: Params, value_fn: ValueFn):
         # The products share the pass through the objective at these parameters.
         _, product = jax.linearize(jax.grad(value_fn), params)
         gg = dot(g, g)

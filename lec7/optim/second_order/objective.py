@@ -1,6 +1,5 @@
 """The function that is minimised, as the methods of second order see it."""
 
-from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -8,10 +7,7 @@ import jax.numpy as jnp
 
 from lec7 import tree
 from lec7.errors import InputError
-from lec7.typing import DTypeLike, Params, PyTree
-
-ValueFn = Callable[[Params], jax.Array]
-"""From parameters to a value of shape ()."""
+from lec7.typing import DTypeLike, Params, PyTree, ValueFn
 
 
 def once(value_fn: ValueFn) -> ValueFn:
@@ -27,7 +23,7 @@ def once(value_fn: ValueFn) -> ValueFn:
     2.0
     """
 
-    def number(params):
+    def number(params: Params) -> jax.Array:
         value = value_fn(params)
         is_leaf = jax.tree.structure(value) == jax.tree.structure(0)
         if not is_leaf or jnp.shape(value) or not jnp.issubdtype(jnp.result_type(value), jnp.floating):

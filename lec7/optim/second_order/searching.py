@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -10,11 +10,14 @@ import optax
 from jax import lax
 
 from lec7.optim.second_order.line_search import Found, nothing_found, search
-from lec7.optim.second_order.objective import ValueFn, check_params, checked
+from lec7.optim.second_order.objective import check_params, checked
 from lec7.optim.second_order.vectors import dot, minus, times
-from lec7.typing import Params, PyTree
+from lec7.typing import Params, PyTree, Scalar, ValueFn
 
-Direction = Callable[[Any, PyTree, Params, ValueFn], tuple[PyTree, jax.Array | int]]
+Kept = TypeVar("Kept")
+"""What a method keeps of the curvature."""
+
+Direction = Callable[[Kept, PyTree, Params, ValueFn], tuple[PyTree, jax.Array | int]]
 """From what is kept, a gradient, the parameters and the objective to where to go, and the products that took."""
 
 
@@ -30,10 +33,10 @@ class SearchState:
 
 def searching(
     name: str,
-    init: Callable[[Params], Any],
-    direction: Direction,
-    learn: Callable[[Any, PyTree, PyTree], Any] = lambda kept, step, change: kept,
-    forget: Callable[[Any, jax.Array], Any] = lambda kept, now: kept,
+    init: Callable[[Params], Kept],
+    direction: Direction[Kept],
+    learn: Callable[[Kept, PyTree, PyTree], Kept] = lambda kept, step, change: kept,
+    forget: Callable[[Kept, jax.Array], Kept] = lambda kept, now: kept,
 ) -> optax.GradientTransformationExtraArgs:
     """The transformation whose updates are steps along a method's direction, of a length that `line_search` finds.
 
@@ -57,11 +60,20 @@ def searching(
     [3.0, 3.0]
     """
 
-    def start(params) -> Any:
+    def start(params: Params) -> Any:
         check_params(params)
         return SearchState(init(params), nothing_found(params), name)
 
-    def update(updates, state, params=None, *, value=None, grad=None, value_fn=None, **extra) -> Any:
+    def update(
+        updates: PyTree,
+        state: SearchState | Any,
+        params: Params | None = None,
+        *,
+        value: Scalar | None = None,
+        grad: PyTree | None = None,
+        value_fn: ValueFn | None = None,
+        **extra: Any,
+    ) -> tuple[PyTree, Any]:
         grad = updates if grad is None else grad
         value, value_fn = checked(name, grad, params, value, value_fn, state.found.value.dtype)
         p, products = direction(state.kept, updates, params, value_fn)
