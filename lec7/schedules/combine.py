@@ -69,7 +69,7 @@ def join(schedules: Sequence[Schedule | Scalar], boundaries: Sequence[Scalar] | 
     parts = [_schedule(schedule) for schedule in schedules]
     starts = [jnp.asarray(0), *map(_first_step, boundaries)]
 
-    def joined(step):
+    def joined(step: jax.Array) -> jax.Array:
         t = jnp.asarray(step)
         # Each part is asked about its own steps alone: elsewhere it may have no finite value.
         lasts = [*(start - 1 for start in starts[1:]), t]

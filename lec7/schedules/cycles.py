@@ -44,7 +44,9 @@ def cyclic_cosine(
     final = number("final", final, FINITE, "the value that each cycle comes down to")
     shrink = number("shrink", shrink, FACTOR, "the height of a cycle as a part of the one before")
 
-    def formula(t, a0, period, final, growth, shrink):
+    def formula(
+        t: jax.Array, a0: jax.Array, period: jax.Array, final: jax.Array, growth: jax.Array, shrink: jax.Array
+    ) -> jax.Array:
         n, start, length = _cycle(t, period, growth)
         return half_cosine(final + (a0 - final) * shrink**n, final, (t - start) / length)
 
@@ -94,13 +96,13 @@ def _cycle(t: jax.Array, period: jax.Array, growth: jax.Array) -> tuple[jax.Arra
     S(m + n) = S(m) + growth**m * S(n), has neither: it is a search for n bit by bit, exact on whole numbers.
     """
 
-    def double(doubled, _):
+    def double(doubled: tuple[jax.Array, jax.Array], _: None):
         steps, factor = doubled  # S(2**i) and growth**(2**i), for as long as S is within t
         within = steps <= t
         wider = jnp.where(within, steps * (1.0 + factor), steps), jnp.where(within, factor * factor, factor)
         return wider, doubled
 
-    def descend(found, doubled):
+    def descend(found: tuple[jax.Array, jax.Array, jax.Array], doubled: tuple[jax.Array, jax.Array, jax.Array]):
         (n, start, grown), (steps, factor, power) = found, doubled
         later = start + grown * steps
         over = later <= t
@@ -138,7 +140,7 @@ def triangular(low: Scalar, high: Scalar, period: Scalar) -> Schedule:
     high = number("high", high, FINITE, "the value in the middle of a cycle")
     period = number("period", period, POSITIVE, "the number of steps up and down together")
 
-    def formula(t, low, high, period):
+    def formula(t: jax.Array, low: jax.Array, high: jax.Array, period: jax.Array) -> jax.Array:
         r = jnp.remainder(t, period)
         return low + (high - low) * (1.0 - jnp.abs(2.0 * r / period - 1.0))
 
@@ -182,7 +184,14 @@ def one_cycle(
     div_factor = number("div_factor", div_factor, POSITIVE, "the peak as a multiple of the start, such as 25")
     final_div_factor = number("final_div_factor", final_div_factor, POSITIVE, "the start as a multiple of the end")
 
-    def formula(t, peak, steps, rise, div_factor, final_div_factor):
+    def formula(
+        t: jax.Array,
+        peak: jax.Array,
+        steps: jax.Array,
+        rise: jax.Array,
+        div_factor: jax.Array,
+        final_div_factor: jax.Array,
+    ) -> jax.Array:
         start = peak / div_factor
         final = start / final_div_factor
         top = rise * steps

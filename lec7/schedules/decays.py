@@ -119,7 +119,7 @@ def polynomial(value: Scalar, steps: Scalar, power: Scalar = 1.0, final: Scalar 
     power = number("power", power, POSITIVE, "the exponent, 1 for a straight line")
     final = number("final", final, FINITE, _FINAL)
 
-    def formula(t, a0, steps, power, final):
+    def formula(t: jax.Array, a0: jax.Array, steps: jax.Array, power: jax.Array, final: jax.Array) -> jax.Array:
         # At the end the power's base is replaced: a power of 0 has no finite derivative.
         left = jnp.where(t < steps, steps - t, steps) / steps
         return final + (a0 - final) * jnp.where(t < steps, left**power, 0.0)

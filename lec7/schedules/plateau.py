@@ -1,6 +1,6 @@
 """A schedule that looks at the loss: smaller updates where it no longer comes down."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -8,7 +8,7 @@ import optax
 
 from lec7.errors import InputError
 from lec7.ranges import FRACTION, FROM_ONE, INSIDE, NOT_NEGATIVE, number
-from lec7.typing import Scalar
+from lec7.typing import Params, PyTree, Scalar
 
 
 class PlateauState(NamedTuple):
@@ -86,7 +86,7 @@ def reduce_on_plateau(
     min_scale = number("min_scale", min_scale, FRACTION, "the smallest scale, 0 for none")
     every = number("every", every, FROM_ONE, "the number of values in a mean")
 
-    def init(params):
+    def init(params: Params) -> PlateauState:
         zero = jnp.zeros((), jnp.int32)
         return PlateauState(
             scale=jnp.ones((), float),
@@ -113,7 +113,14 @@ def reduce_on_plateau(
             seen=jnp.zeros_like(state.seen),
         )
 
-    def update(updates, state, params=None, *, value=None, **extra):
+    def update(
+        updates: PyTree,
+        state: PlateauState | Any,
+        params: Params | None = None,
+        *,
+        value: Scalar | None = None,
+        **extra: Any,
+    ):
         if value is None:
             raise InputError(
                 "reduce_on_plateau got no value, expected the loss; call update(updates, state, params, value=loss)"
