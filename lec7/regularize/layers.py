@@ -20,7 +20,7 @@ from lec7.regularize.pooling import Kind, OutputShape, check_kind, even_max_pool
 from lec7.typing import Key, Scalar
 
 
-class Hyperparameter(nnx.Variable):
+class Hyperparameter(nnx.Variable[jax.Array]):
     """A number that a layer holds and nobody trains, such as dropout's chance to keep.
 
     As a variable it is a leaf of the module like any other, and may be traced; as an attribute it

@@ -219,7 +219,7 @@ def averaged(noise: Callable[[Key], PyTree], key: Key, n: int) -> PyTree:
     check_count("n", n, "the number of draws of the noise")
     like = jax.eval_shape(noise, random.typed(key))
 
-    def add(total, key):
+    def add(total: PyTree, key: Key) -> tuple[PyTree, None]:
         return jax.tree.map(lambda total, x: total + x.astype(total.dtype), total, noise(key)), None
 
     none = jax.tree.map(lambda x: jnp.zeros(x.shape, wide(x.dtype)), like)

@@ -113,7 +113,7 @@ def l2_sp(reference: Params, rate: Scalar, where: str = ".*", name: str = "l2_sp
     """
     rate, start = _rate("rate", rate), tree.named(reference)
 
-    def term(path, w):
+    def term(path: str, w: jax.Array) -> jax.Array:
         if path not in start:
             raise InputError(
                 f"the reference has no parameter {path!r}{nearest(path, list(start))}; let `where` match those alone "

@@ -10,7 +10,7 @@ import optax
 from lec7 import random, tree
 from lec7.errors import InputError, short
 from lec7.ranges import NOT_NEGATIVE, POSITIVE, number
-from lec7.typing import Key, Params, PyTree, Scalar, Schedule, wide
+from lec7.typing import Key, Params, PyTree, Scalar, Schedule, ValueFn, wide
 
 
 class ProximalState(NamedTuple):
@@ -112,10 +112,10 @@ def max_norm(
     if not all(isinstance(axis, int) for axis in given):
         raise InputError(f"axes is {short(axes)}, expected an int or several: the axes that a unit's weights lie along")
 
-    def axes_of(x):
+    def axes_of(x: jax.Array) -> tuple[int, ...]:
         return tuple(range(x.ndim - 1)) if axes is None else given
 
-    def check(path, chosen, x):
+    def check(path: str, chosen: bool, x: jax.Array) -> None:
         if chosen and (not axes_of(x) or not all(-x.ndim <= axis < x.ndim for axis in axes_of(x))):
             wanted = "at least two axes, units last" if axes is None else f"axes {axes_of(x)}"
             raise InputError(
@@ -123,17 +123,17 @@ def max_norm(
                 "match kernels alone, or say which `axes` a unit's weights lie along"
             )
 
-    def init(params):
+    def init(params: Params) -> MaxNormState:
         tree.map_named(check, tree.select(params, where), params)
         return MaxNormState()
 
-    def step(u, x):
+    def step(u: jax.Array, x: jax.Array) -> jax.Array:
         z = _after(x, u).astype(wide(x.dtype))
         norm = jnp.sqrt(jnp.sum(z * z, axis=axes_of(x), keepdims=True))
         # Units within the limit make the very step that they would make without it.
         return jnp.where(norm > limit, z * (limit / jnp.where(norm > 0, norm, 1)) - x, u)
 
-    def update(updates, state, params=None, **extra):
+    def update(updates: PyTree, state: MaxNormState | Any, params: Params | None = None, **extra: Any):
         return _where(step, where, updates, _given(params, "max_norm")), state
 
     return optax.GradientTransformationExtraArgs(init, update)
@@ -172,14 +172,14 @@ def gradient_noise(eta: Scalar, gamma: Scalar, key: Key) -> optax.GradientTransf
     """
     eta, gamma, key = _rate("eta", eta), _rate("gamma", gamma), random.typed(key)
 
-    def init(params):
+    def init(params: Params) -> GradientNoiseState:
         # Its own memory: that of a state is handed on from step to step.
         return GradientNoiseState(jnp.zeros((), jnp.int32), jnp.copy(key))
 
-    def update(updates, state, params=None, **extra):
+    def update(updates: PyTree, state: GradientNoiseState | Any, params: Params | None = None, **extra: Any):
         std = jnp.sqrt(eta / (1.0 + state.t) ** gamma)
 
-        def noisy(path, g):
+        def noisy(path: str, g: jax.Array) -> jax.Array:
             e = std * jax.random.normal(random.stream(state.key, path, state.t), g.shape, wide(g.dtype))
             return jnp.where(eta > 0, g + e, g).astype(g.dtype)
 
@@ -224,7 +224,15 @@ def sam(tx: optax.GradientTransformation, rho: Scalar = 0.05) -> optax.GradientT
         raise InputError(f"sam is around {short(tx)}, expected an optimizer: sam(optim.sgd(0.1), rho=0.05)")
     inside = optax.with_extra_args_support(tx)
 
-    def update(updates, state, params=None, *, grad=None, value_fn=None, **extra):
+    def update(
+        updates: PyTree,
+        state: SamState | Any,
+        params: Params | None = None,
+        *,
+        grad: PyTree | None = None,
+        value_fn: ValueFn | None = None,
+        **extra: Any,
+    ):
         x = _given(params, "sam")
         if value_fn is None:
             raise InputError(
@@ -247,15 +255,15 @@ def _proximal(
     """The transform that goes from z, where a step leads, to `prox(z, a)`."""
     rate = learning_rate if callable(learning_rate) else _rate("learning_rate", learning_rate)
 
-    def init(params):
+    def init(params: Params) -> ProximalState:
         tree.select(params, where)
         return ProximalState(jnp.zeros((), jnp.int32))
 
-    def update(updates, state, params=None, **extra):
+    def update(updates: PyTree, state: ProximalState | Any, params: Params | None = None, **extra: Any):
         a = jnp.asarray(rate(state.t), float) if callable(rate) else rate
 
         # x + (0 - x) is 0 to the last bit.
-        def step(u, x):
+        def step(u: jax.Array, x: jax.Array) -> jax.Array:
             return prox(_after(x, u), a) - x
 
         return _where(step, where, updates, _given(params, name)), ProximalState(state.t + 1)
@@ -271,7 +279,7 @@ def _shrunk(z: jax.Array, by: jax.Array) -> jax.Array:
 def _where(step: Callable[..., jax.Array], where: str, updates: PyTree, params: Params) -> PyTree:
     """`step(u, x)` for the leaves that a pattern matches, and for others the updates as they are."""
 
-    def one(chosen, u, x):
+    def one(chosen: bool, u: jax.Array, x: jax.Array) -> jax.Array:
         return step(u, x).astype(u.dtype) if chosen else u
 
     return jax.tree.map(one, tree.select(params, where), updates, params)
