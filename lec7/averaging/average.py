@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -13,6 +13,12 @@ from jax.typing import DTypeLike
 from lec7.errors import InputError
 from lec7.ranges import WHOLE_FROM_ONE, check
 from lec7.typing import Params, PyTree, is_traced
+
+Kept = TypeVar("Kept")
+"""What a rule keeps."""
+
+Rule = tuple[Callable[[Params], Kept], Callable[[Kept, Params, jax.Array], Kept]]
+"""How it begins, and how it goes on: `init` and `observe` of `average`."""
 
 
 class Due(NamedTuple):
@@ -50,8 +56,8 @@ class AverageState:
 
 def average(
     name: str,
-    init: Callable[[Params], Any],
-    observe: Callable[[Any, Params, jax.Array], Any],
+    init: Callable[[Params], Kept],
+    observe: Callable[[Kept, Params, jax.Array], Kept],
     due: Due | None = None,
 ) -> optax.GradientTransformationExtraArgs:
     """The transformation that leaves updates as they are and lets a rule see the parameters after them.
@@ -82,11 +88,13 @@ def average(
     if not name or "/" in name:
         raise InputError(f"name is {name!r}, expected one without a slash, which in figures ends it: test_{name}/loss")
 
-    def start(params) -> Any:
+    def start(params: Params) -> Any:
         first = jnp.array(1 if due is None else due.first, jnp.int32)
         return AverageState(jnp.zeros((), jnp.int32), first, init(params), name)
 
-    def update(updates, state, params=None, **extra) -> Any:
+    def update(
+        updates: PyTree, state: AverageState | Any, params: Params | None = None, **extra: Any
+    ) -> tuple[PyTree, Any]:
         if params is None:
             raise InputError(f"{name} averages parameters: call update(updates, state, params)")
         t = state.t + 1
@@ -145,10 +153,10 @@ def where_kept(
 ) -> Params:
     """`of_leaf(kept, x)` for each leaf that is kept, in the parameter's dtype; `others(x)` for those of others."""
 
-    def is_others(node):
+    def is_others(node: PyTree) -> bool:
         return isinstance(node, optax.MaskedNode)
 
-    def one(kept, x):
+    def one(kept: jax.Array | optax.MaskedNode, x: jax.Array) -> jax.Array:
         return others(x) if is_others(kept) else of_leaf(kept, x).astype(x.dtype)
 
     return jax.tree.map(one, kept, params, is_leaf=is_others)

@@ -70,16 +70,16 @@ def ema(
     check_dtype(dtype)
     cap = None if warmup is None else number("warmup", warmup, FROM_ONE, "the denominator at the start, such as 10")
 
-    def init(params):
+    def init(params: Params) -> Ema:
         start = jnp.zeros_like if debias else jnp.array
         mean = jax.tree.map(lambda x: start(x, dtype or wide(x.dtype)), params)
         return Ema(jnp.zeros((), jnp.int32), jnp.asarray(not debias, float), mean)
 
-    def decay_of(n, t):
+    def decay_of(n: jax.Array, t: jax.Array) -> jax.Array:
         d = jnp.asarray(known(t - 1), float) if callable(known) else known
         return d if cap is None else jnp.minimum(d, (1.0 + n) / (cap + n))
 
-    def observe(kept, x, t):
+    def observe(kept: Ema, x: Params, t: jax.Array) -> Ema:
         d = decay_of(kept.n, t)
         weight = d * kept.weight + (1 - d)
         part = (1 - d) / jnp.where(weight > 0, weight, 1)

@@ -196,7 +196,7 @@ def put_in(opt_state: PyTree, averages: Sequence[AverageState]) -> PyTree:
     """
     left = iter(averages)
 
-    def is_vacant(node):
+    def is_vacant(node: PyTree) -> bool:
         return isinstance(node, Vacant)
 
     return jax.tree.map(lambda node: next(left) if is_vacant(node) else node, opt_state, is_leaf=is_vacant)
@@ -216,7 +216,7 @@ def _is_average(node: Any) -> bool:
 def _joined(name: str, params: Params, one: Params, other: Params) -> Params:
     """An average of some leaves and one of others, as one; the leaves that neither has are those of `params`."""
 
-    def join(path, x, a, b):
+    def join(path: str, x: jax.Array, a: jax.Array, b: jax.Array) -> jax.Array:
         if a is not x and b is not x:
             raise InputError(
                 f"the optimizer state holds two averages {name!r} of {path!r}; give one another name, as in "

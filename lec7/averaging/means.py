@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import optax
 from jax.typing import DTypeLike
 
-from lec7.averaging.average import Due, average, check_dtype, interval, where_kept
+from lec7.averaging.average import Due, Rule, average, check_dtype, interval, where_kept
 from lec7.ranges import WHOLE, check
 from lec7.typing import Params, PyTree, wide
 
@@ -88,14 +88,14 @@ def swa(
     return average(name, *_mean(dtype), due=Due(jnp.where(first > 0, first, steps), lambda t: (t - first) % steps == 0))
 
 
-def _mean(dtype: DTypeLike | None):
+def _mean(dtype: DTypeLike | None) -> Rule[Mean]:
     """The rule: how it begins, and how it goes on."""
     check_dtype(dtype)
 
-    def init(params):
+    def init(params: Params) -> Mean:
         return Mean(jnp.zeros((), jnp.int32), jax.tree.map(lambda x: jnp.zeros_like(x, dtype or wide(x.dtype)), params))
 
-    def observe(kept, x, t):
+    def observe(kept: Mean, x: Params, t: jax.Array) -> Mean:
         n = kept.n + 1
         part = 1.0 / n  # a division by n is rounded as such in one program, and as this product in another
         mean = jax.tree.map(lambda mean, x: (mean + part * (x - mean)).astype(mean.dtype), kept.mean, x)

@@ -94,18 +94,18 @@ def power_ema(
     gamma = _gamma(jnp.stack([jnp.asarray(length, float) for length in lengths]))
     steps = interval("every", every, "the number of steps from one snapshot to the next")
 
-    def init(params):
-        def tracks(x):
+    def init(params: Params) -> Power:
+        def tracks(x: jax.Array) -> jax.Array:
             return jnp.broadcast_to(x.astype(dtype or wide(x.dtype)), (2, *x.shape))
 
         start = jax.tree.map(tracks, params)
         snapshots = jax.tree.map(lambda track: jnp.broadcast_to(track, (k, *track.shape)), start)
         return Power(jnp.array(gamma), start, jnp.array(steps), jnp.int32(0), jnp.zeros(k, jnp.int32), snapshots)
 
-    def observe(kept, x, t):
+    def observe(kept: Power, x: Params, t: jax.Array) -> Power:
         part = -jnp.expm1((kept.gamma + 1) * jnp.log1p(-1.0 / t))  # 1 - b, which is lost in b for many steps
 
-        def step(tracks, x):
+        def step(tracks: jax.Array, x: jax.Array) -> jax.Array:
             mine = part.reshape(2, *[1] * x.ndim)
             return (tracks + mine * (x[None] - tracks)).astype(tracks.dtype)
 
@@ -180,7 +180,7 @@ def _reconstructed(state: AverageState, params: Params, length: float) -> Params
         np.repeat(times, 2).astype(float), np.tile(own, taken + 1), float(t), float(_gamma(np.float64(length)))
     ).reshape(taken + 1, 2)
 
-    def combined(tracks, snapshots):
+    def combined(tracks: jax.Array, snapshots: jax.Array) -> jax.Array:
         all = jnp.concatenate([snapshots[:taken], tracks[None]])
         all = all.astype(wide(all.dtype))
         return jnp.tensordot(jnp.asarray(weights, all.dtype), all, axes=2, precision=lax.Precision.HIGHEST)
@@ -217,7 +217,7 @@ def solve(times: np.ndarray, gammas: np.ndarray, t: float, gamma: float) -> np.n
     [0.0, 1.0]
     """
 
-    def products(t, g, u, h):
+    def products(t: np.ndarray, g: np.ndarray, u: np.ndarray | float, h: np.ndarray | float) -> np.ndarray:
         return (g + 1) * (h + 1) * (t / u) ** np.where(t < u, h, -g) / ((g + h + 1) * np.maximum(t, u))
 
     column = times[:, None], gammas[:, None]

@@ -1,6 +1,6 @@
 """The latest parameters themselves, in a ring buffer on the device: to be averaged, or to be an ensemble."""
 
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -8,7 +8,7 @@ import optax
 from jax.typing import DTypeLike
 
 from lec7 import schedules
-from lec7.averaging.average import Due, average, check_dtype, every_so_often, where_kept
+from lec7.averaging.average import Due, Rule, average, check_dtype, every_so_often, where_kept
 from lec7.ranges import WHOLE, check, check_count
 from lec7.typing import Params, PyTree, Scalar, wide
 
@@ -22,7 +22,7 @@ class Latest(NamedTuple):
     def averaged(self, params: Params) -> Params:
         """The mean of the latest parameters."""
 
-        def mean(ring, x):
+        def mean(ring: jax.Array, x: jax.Array) -> jax.Array:
             k = len(ring)
             filled = (jnp.arange(k) < self.n).reshape(k, *[1] * x.ndim)
             total = jnp.sum(jnp.where(filled, ring, 0), axis=0, dtype=wide(ring.dtype))
@@ -48,6 +48,10 @@ class Snapshots(NamedTuple):
         return where_kept(
             lambda ring, x: ring[order], self.ring, params, others=lambda x: jnp.broadcast_to(x, (k, *x.shape))
         )
+
+
+Ring = TypeVar("Ring", Latest, Snapshots)
+"""The one kind of ring or the other."""
 
 
 def lawa(
@@ -118,7 +122,7 @@ def snapshots(
     first = jnp.asarray(start, jnp.int32)
     length = schedules.cycle(0, period, growth).length  # refuses what is out of range
 
-    def ends(t):
+    def ends(t: jax.Array) -> jax.Array:
         """Whether step t, the next one, is the first of a cycle and not of the first."""
         n, begin, _ = schedules.cycle(t - first, period, growth)
         return (n > 0) & (t - first - begin < 1)
@@ -127,17 +131,17 @@ def snapshots(
     return average(name, *_ring(Snapshots, k, dtype), due=Due(first_end, ends))
 
 
-def _ring(kind: type[Latest] | type[Snapshots], k: int, dtype: DTypeLike | None):
+def _ring(kind: type[Ring], k: int, dtype: DTypeLike | None) -> Rule[Ring]:
     """The rule: how it begins, and how it goes on."""
     check_count("k", k, "how many of the latest parameters to keep")
     check_dtype(dtype)
 
-    def init(params):
+    def init(params: Params) -> Ring:
         # Copies, and not zeros: they are laid out over devices as the parameters are.
         ring = jax.tree.map(lambda x: jnp.broadcast_to(x.astype(dtype or x.dtype), (k, *x.shape)), params)
         return kind(jnp.zeros((), jnp.int32), ring)
 
-    def observe(kept, x, t):
+    def observe(kept: Ring, x: Params, t: jax.Array) -> Ring:
         ring = jax.tree.map(lambda ring, x: ring.at[kept.n % k].set(x.astype(ring.dtype)), kept.ring, x)
         return kind(kept.n + 1, ring)
 
