@@ -1,6 +1,7 @@
 """What holds for each schedule: its formula, traced numbers, far steps, gradients, and what it refuses."""
 
 import functools
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -282,6 +283,37 @@ def test_has_finite_gradients_of_each_number(case):
 def test_known_numbers_out_of_range_are_refused(make, message):
     with pytest.raises(InputError, match=message):
         make()
+
+
+@pytest.mark.parametrize(("name", "argument"), [pair for pair in ARGUMENTS if pair[0] not in ("warmup", "join")])
+def test_a_number_that_is_none_is_refused_by_the_argument_s_name(name, argument):
+    with pytest.raises(InputError, match=f"^{argument} is nan, expected .*; give "):
+        CASES[name].make(**{**CASES[name].numbers, argument: math.nan})
+
+
+@pytest.mark.parametrize(
+    ("make", "numbers", "left_out"),
+    [
+        (schedules.step_decay, {"value": 0.8, "every": 30.0}, {"factor": 0.5}),  # the lecture's "by half"
+        (schedules.polynomial, {"value": 0.8, "steps": 80.0}, {"power": 1.0, "final": 0.0}),
+        (schedules.cosine, {"value": 0.8, "steps": 80.0}, {"final": 0.0}),
+        (schedules.cyclic_cosine, {"value": 0.8, "period": 15.0}, {"final": 0.0, "growth": 1.0, "shrink": 1.0}),
+        (schedules.one_cycle, {"peak": 0.8, "steps": 100.0}, {"rise": 0.3, "div_factor": 25, "final_div_factor": 1e4}),
+    ],
+    ids=lambda make: getattr(make, "__name__", ""),
+)
+def test_what_is_left_out_is_what_the_lecture_or_pytorch_has(make, numbers, left_out):
+    np.testing.assert_array_equal(values(make(**numbers), T), values(make(**numbers, **left_out), T))
+
+
+def test_of_two_parts_that_start_at_one_step_the_later_has_it():
+    joined = schedules.join([1.0, 2.0, 3.0], [5, 5])
+    np.testing.assert_array_equal(values(joined, range(4, 7)), [1, 3, 3])
+
+
+def test_a_whole_number_of_another_s_schedule_becomes_a_float():
+    for schedule in (schedules.join([lambda step: 2], []), schedules.join([lambda step: 2, lambda step: 3], [1])):
+        assert (schedule(1).shape, schedule(1).dtype) == ((), jnp.float32)
 
 
 @every_case

@@ -87,6 +87,19 @@ def test_each_number_may_be_a_lane(argument):
     np.testing.assert_array_equal(together, np.stack(alone))
 
 
+def test_what_is_left_out_is_what_pytorch_has(x64):
+    """With a mean of each value, and no amount beside the part by which a better one is lower."""
+    defaults = {"factor": 0.1, "patience": 10, "cooldown": 0, "rtol": 1e-4, "min_scale": 0.0}
+    losses = np.repeat([1.0, 0.99995, 0.9998, 0.99975], [1, 12, 1, 25])  # the third alone is better enough
+    expected = torch_scales(losses, **defaults, atol=0.0, every=1)
+    assert expected[-1] < 1.1e-3
+    np.testing.assert_allclose(scales(losses), expected, rtol=1e-12)
+
+
+def test_a_loss_that_stays_is_no_improvement():
+    np.testing.assert_allclose(scales([1.0] * 5, factor=0.5, patience=1, rtol=0), [1, 1, 0.5, 0.5, 0.25])
+
+
 def test_nan_is_never_an_improvement_and_spoils_no_later_mean():
     nan = math.nan
     np.testing.assert_allclose(
@@ -131,6 +144,12 @@ def test_scales_every_leaf_in_its_own_dtype():
 def test_known_numbers_out_of_range_are_refused(numbers, message):
     with pytest.raises(InputError, match=message):
         schedules.reduce_on_plateau(**numbers)
+
+
+@pytest.mark.parametrize("argument", NUMBERS)
+def test_a_number_that_is_none_is_refused_by_the_argument_s_name(argument):
+    with pytest.raises(InputError, match=f"^{argument} is nan, expected .*; give "):
+        schedules.reduce_on_plateau(**{argument: math.nan})
 
 
 def test_an_update_without_a_loss_is_refused():
