@@ -1,5 +1,6 @@
 """What holds for each transform of the room: a float64 oracle in NumPy, and how it behaves in a chain."""
 
+import inspect
 import itertools
 
 import jax
@@ -130,7 +131,7 @@ def test_it_has_begun_once_it_has_looked_at_parameters(name):
     foretold = [averaging.begun(state, more=t) for t in range(30)]
     for t in range(30):
         changed = any((a != b).any() for a, b in zip(*map(jax.tree.leaves, (state.kept, start.kept)), strict=True))
-        assert averaging.begun(state) == foretold[t] == {state.name: changed}
+        assert averaging.begun(state) == averaging.begun_arrays(state) == foretold[t] == {state.name: changed}
         _, state = step(jnp.ones(2), state, jnp.full(2, t + 1.0))
     assert changed
 
@@ -193,6 +194,9 @@ def dtypes(tx, x):
 def test_sums_are_kept_in_float32_or_wider_and_parameters_as_they_are(name):
     own = name.startswith(("lawa", "snapshots"))
     assert dtypes(SIMPLE[name](), params(jnp.bfloat16)) == {"bfloat16" if own else "float32"}
+    with jax.enable_x64(True):
+        for dtype in ("float32", "float64"):
+            assert dtypes(SIMPLE[name](), params(dtype)) == {dtype}
 
 
 @pytest.mark.parametrize(
@@ -285,6 +289,23 @@ def test_a_step_that_is_held_back_does_not_count(name, holding):
     assert int(got.t) == 6
     for a, b in zip(jax.tree.leaves(got), jax.tree.leaves(expected), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+
+
+NEEDED = {
+    averaging.ema: {"decay": 0.9},
+    averaging.swa: {"start": 1},
+    averaging.lawa: {"k": 2},
+    averaging.snapshots: {"k": 2, "period": 5},
+    averaging.power_ema: {},
+}
+NUMBERS = [(make, argument) for make in NEEDED for argument in inspect.signature(make).parameters]
+NUMBERS = [pair for pair in NUMBERS if pair[1] not in ("debias", "dtype", "name", "lengths")]
+
+
+@pytest.mark.parametrize(("make", "argument"), NUMBERS)
+def test_a_number_that_is_none_is_refused_by_the_argument_s_name(make, argument):
+    with pytest.raises(InputError, match=f"^{argument} is nan, expected"):
+        make(**NEEDED[make] | {argument: float("nan")})
 
 
 BAD = {

@@ -119,7 +119,7 @@ def test_two_of_one_name_and_the_same_leaves_are_refused():
 def test_two_that_take_snapshots_are_refused_before_any_training(small):
     tx = optax.chain(optim.adam(0.1), averaging.snapshots(2, 5), averaging.snapshots(2, 7, name="others"))
     with pytest.raises(InputError, match="holds 2 transforms that take snapshots, expected one; put a single"):
-        train.init(small.model, tx, jax.random.key(0), jnp.zeros((1, 6)))
+        train.init(jax.random.key(0), small.model, tx, jnp.zeros((1, 6)))
 
 
 BESIDE = {
@@ -137,7 +137,14 @@ BESIDE = {
 def test_behind_a_transform_that_holds_steps_back_it_is_refused_before_any_training(small, holding, average, chain):
     tx = chain(BESIDE[holding](), optax.chain(average()))
     with pytest.raises(InputError, match=r"stands in a chain with \w+, where it would count steps that are held back"):
-        train.init(small.model, tx, jax.random.key(0), jnp.zeros((1, 6)))
+        train.init(jax.random.key(0), small.model, tx, jnp.zeros((1, 6)))
+
+
+@pytest.mark.parametrize("around", [optax.chain, optim.monitor, lambda tx: optim.groups({".*": tx})])
+def test_and_so_it_is_wherever_their_chain_lies(around):
+    tx = around(optax.chain(optim.accumulate(optim.adam(0.1), 2), averaging.ema(0.9)))
+    with pytest.raises(InputError, match="stands in a chain with Accumulate, where it would count steps"):
+        averaging.names(tx.init(PARAMS))
 
 
 def test_beside_an_accumulating_group_it_is_fine():
