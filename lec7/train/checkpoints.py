@@ -247,9 +247,18 @@ def _words(leaf: jax.Array) -> jax.Array:
 
 @contextlib.contextmanager
 def _no_echo():
-    """Keeps Python from telling on stderr of the reads that Orbax leaves behind when one fails."""
-    hook, sys.unraisablehook = sys.unraisablehook, lambda _: None
+    """Keeps Python from telling on stderr of the reads that Orbax leaves behind when one fails: now, and later."""
+    hook = before = sys.unraisablehook
+
+    def quiet(said: "sys.UnraisableHookArgs") -> None:
+        if str(said.exc_value) != "Event loop is closed":
+            before(said)
+
+    sys.unraisablehook = lambda _: None
     try:
         yield
+    except BaseException:
+        hook = quiet  # TensorStore's threads may still be reading.
+        raise
     finally:
         sys.unraisablehook = hook
