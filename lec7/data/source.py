@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from lec7.data.order import batch_indices
-from lec7.errors import InputError
+from lec7.errors import InputError, short, why
 from lec7.typing import ArrayLike, Batch, Key
 
 
@@ -32,7 +32,7 @@ class ArraySource:
         arrays: name to array, one row an example; `"image"` and `"label"` in TFDS's convention.
 
     Raises:
-        InputError: there is no array or no row, or the numbers of rows differ.
+        InputError: there is no array or no row, the numbers of rows differ, or what is given is no numbers.
 
     >>> source = ArraySource({"image": np.zeros((100, 8, 8, 1)), "label": np.arange(100) % 10})
     >>> len(source), source[np.array([3, 14])]["label"].tolist()
@@ -40,12 +40,16 @@ class ArraySource:
     """
 
     def __init__(self, arrays: Mapping[str, ArrayLike]):
+        if not isinstance(arrays, Mapping):
+            raise InputError(
+                f"the arrays are {short(arrays)}, expected them by name, such as {{'image': x, 'label': y}}"
+            )
         lengths = {name: np.shape(array)[0] if np.ndim(array) else 0 for name, array in arrays.items()}
         if len(set(lengths.values())) != 1 or not all(lengths.values()):
             raise InputError(f"expected arrays with one row an example and equally many rows, got rows {lengths}")
         # Also inside a trace these are arrays and no tracers, so that a source may be cached.
         with jax.ensure_compile_time_eval():
-            self.arrays = {name: jnp.asarray(array) for name, array in arrays.items()}
+            self.arrays = {name: _on_device(name, array) for name, array in arrays.items()}
 
     def __len__(self) -> int:
         return len(next(iter(self.arrays.values())))
@@ -69,6 +73,13 @@ class ArraySource:
         source = object.__new__(cls)
         source.arrays = dict(zip(names, arrays, strict=True))
         return source
+
+
+def _on_device(name: str, array: ArrayLike) -> jax.Array:
+    try:
+        return jnp.asarray(array)
+    except TypeError as error:
+        raise InputError(f"{name!r} is {short(array)}, expected numbers: {why(error)}") from error
 
 
 @partial(jax.jit, inline=True)

@@ -11,7 +11,7 @@ from lec7.data.host import HostSource
 from lec7.data.source import ArraySource, Source
 from lec7.data.stream import Stream
 from lec7.errors import InputError, short
-from lec7.typing import ArrayLike
+from lec7.typing import ArrayLike, is_traced
 
 
 class Subset(HostSource):
@@ -48,20 +48,24 @@ def take(source: Source, indices: ArrayLike) -> Source:
     On the host nothing is read yet; what is taken of a stream is streamed alike.
 
     Raises:
-        InputError: a place is beyond the end of a source on the host.
+        InputError: a place is known, and beyond the end of the source.
 
     >>> take(ArraySource({"label": np.arange(10)}), np.array([3, 1]))[:]["label"].tolist()
     [3, 1]
     """
-    if isinstance(source, ArraySource):
-        with jax.ensure_compile_time_eval():
-            return ArraySource(source[jnp.asarray(indices)])
     if isinstance(source, Stream):
         return replace(source, source=take(source.source, indices))
+    if isinstance(source, ArraySource) and is_traced(indices):
+        return ArraySource(source[jnp.asarray(indices)])
     places = np.asarray(indices)
+    if places.dtype == bool and places.shape != (len(source),):
+        raise InputError(f"indices are {short(places)}, expected a bool for each of {len(source)} examples")
     places = np.flatnonzero(places) if places.dtype == bool else places.astype(np.int64)
     if places.size == 0 or places.min() < 0 or places.max() >= len(source):
         raise InputError(f"indices are {short(indices)}, expected some in [0, {len(source)}): places of {source!r}")
+    if isinstance(source, ArraySource):
+        with jax.ensure_compile_time_eval():
+            return ArraySource(source[jnp.asarray(places)])
     return Subset(source, places)
 
 
@@ -78,7 +82,7 @@ def split(source: Source, held_out: int, seed: int = 0) -> tuple[Source, Source]
     >>> len(train), len(test)
     (7, 3)
     """
-    if not 0 < held_out < len(source):
+    if not isinstance(held_out, int | np.integer) or not 0 < held_out < len(source):
         raise InputError(
             f"held_out is {held_out}, expected 1 to {len(source) - 1}: the source has {len(source)} examples"
         )

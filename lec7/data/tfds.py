@@ -13,6 +13,9 @@ from lec7.data.plain import plain
 from lec7.data.records import Part, Records, count_records
 from lec7.errors import InputError, nearest
 
+MOST_NAMES = 10
+"""Folders that are told where the one that was asked for is not."""
+
 Transform = Callable[[dict[str, Any]], Mapping[str, Any]]
 """From one example, as TFDS decodes it, to the one that is wanted."""
 
@@ -144,7 +147,8 @@ def _folder(name: str, root: Path) -> Path:
         advice = f"prepare it with scripts/prepare_fashion_mnist.py --data-dir {root}, or name another data_dir"
     if not folder.is_dir():
         there = sorted(path.name for path in root.iterdir() if path.is_dir()) if root.is_dir() else []
-        has = f"it has {', '.join(there)}" if there else "it has none" if root.is_dir() else "there is no such folder"
+        few = [*there[:MOST_NAMES], "..."] if len(there) > MOST_NAMES else there
+        has = f"it has {', '.join(few)}" if there else "it has none" if root.is_dir() else "there is no such folder"
         raise InputError(f"no data set {place!r} in {root}: {has}{nearest(place, there)}; {advice}")
     versions = {path.parent.name: path.parent for path in folder.glob("*/dataset_info.json") if _numbers(path.parent)}
     if not versions:

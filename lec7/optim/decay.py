@@ -9,6 +9,7 @@ import optax
 from lec7 import tree
 from lec7.errors import InputError
 from lec7.optim.leafwise import each
+from lec7.ranges import NOT_NEGATIVE, check
 from lec7.typing import PyTree, Scalar, Schedule
 
 
@@ -70,6 +71,9 @@ def decoupled_weight_decay(rate: Scalar | Schedule, where: str = ".*") -> optax.
 
 
 def _add_decay(rate: Scalar | Schedule, where: str) -> optax.GradientTransformationExtraArgs:
+    if not callable(rate):
+        check("the rate of weight decay", rate, NOT_NEGATIVE, "the part that a step of rate 1 takes off a parameter")
+
     def rates(t, params):
         now = jnp.asarray(rate(t) if callable(rate) else rate, float)
         return jax.tree.map(lambda chosen: jnp.where(chosen, now, 0), tree.select(params, where))

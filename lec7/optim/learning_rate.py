@@ -9,6 +9,7 @@ import optax
 
 from lec7.optim.groups import GroupsState
 from lec7.optim.leafwise import each
+from lec7.ranges import NOT_NEGATIVE, check
 from lec7.typing import PyTree, Scalar, Schedule
 
 
@@ -32,6 +33,8 @@ def scale_by_learning_rate(learning_rate: Scalar | Schedule) -> optax.GradientTr
     >>> float(update), float(state.learning_rate)
     (-0.5, 0.5)
     """
+    if not callable(learning_rate):
+        check("learning_rate", learning_rate, NOT_NEGATIVE, "how far a step goes; uphill goes a loss of the other sign")
 
     def rate(t):
         return jnp.asarray(learning_rate(t) if callable(learning_rate) else learning_rate, float)

@@ -57,6 +57,8 @@ _STRANGERS = (
     (b"\x1f\x8b", "is compressed by gzip: unpack it first"),
     (b"\x89HDF\r\n\x1a\n", "is HDF5 (Keras): save its arrays by numpy.savez or safetensors.numpy.save_file"),
     (b"GGUF", "is GGUF, whose tensors are quantized: take the safetensors that it was made of"),
+    (b"\x89PNG", "is a picture, not weights"),
+    (b"\xff\xd8\xff", "is a picture, not weights"),
     (b"\x93NUMPY", "is a single array without a name: read it by numpy.load, or save it by numpy.savez(name=...)"),
 )
 

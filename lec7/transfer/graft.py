@@ -37,11 +37,14 @@ class Rule(NamedTuple):
 
     def places(self, name: str) -> tuple[str, ...] | None:
         """The places in the model of the weight called `name`; None where the pattern doesn't match it."""
-        match = re.fullmatch(self.pattern, name)
-        if match is None:
-            return None
         templates = (self.to,) if isinstance(self.to, str) else self.to or ()
-        return tuple(match.expand(template) for template in templates)
+        try:
+            match = re.fullmatch(self.pattern, name)
+            return None if match is None else tuple(match.expand(template) for template in templates)
+        except re.error as error:
+            raise InputError(
+                f"the rule from {self.pattern!r} to {self.to!r} is no regular expression with its groups: {error}"
+            ) from None
 
 
 class Moved(NamedTuple):
