@@ -159,6 +159,7 @@ def test_before_the_first_step_the_average_is_the_parameters(name, same):
 def test_no_number_decides_on_the_state_s_type_and_a_step_keeps_it(name):
     x, tx = params(jnp.float32), SIMPLE[name]()
     state = tx.init(x)
+    assert state.t.dtype == state.first.dtype == jnp.int32
     _, after = jax.eval_shape(tx.update, x, state, x)
     assert jax.tree.structure(after) == jax.tree.structure(state)
     for a, b in zip(jax.tree.leaves(after), jax.tree.leaves(state), strict=True):
