@@ -10,6 +10,7 @@ import optax
 import pytest
 
 from lec7 import averaging, optim, schedules
+from lec7.errors import InputError
 
 
 class Case(NamedTuple):
@@ -189,6 +190,24 @@ def test_the_rate_in_force_is_the_latest_step_s():
     for _ in range(6):
         _, state = tx.update(jnp.ones(2), state)
     np.testing.assert_allclose(optim.learning_rates(state)["learning_rate"], schedules.cosine(1.0, 10)(5))
+
+
+@pytest.mark.parametrize("name", ["momentum", "nesterov", "adagrad", "rmsprop", "adam", "amsgrad"])
+def test_numbers_that_are_left_out_are_the_lecture_s(name):
+    grads = jnp.asarray(np.random.default_rng(0).normal(size=(20, 3)), jnp.float32)
+
+    def points(tx):
+        return jax.lax.scan(lambda state, g: tx.update(g, state)[::-1], tx.init(grads[0]), grads)[1]
+
+    told = CASES[name].make(0.1, **CASES[name].numbers)
+    np.testing.assert_array_equal(points(optim.by_name(name, 0.1)), points(told))
+
+
+@pytest.mark.parametrize("name", [name for name in optim.OPTIMIZERS if CASES[name].numbers])
+def test_a_number_that_is_none_is_refused_by_the_argument_s_name(name):
+    for key in CASES[name].numbers.keys() & {"rho", "decay", "b1", "b2", "eps", "initial"}:
+        with pytest.raises(InputError, match=f"^{key} is nan, expected .*; give "):
+            optim.by_name(name, 0.1, **{key: float("nan")})
 
 
 @pytest.mark.parametrize("name", [name for name in optim.OPTIMIZERS if CASES[name].numbers])
