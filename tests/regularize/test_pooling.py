@@ -163,6 +163,12 @@ def test_the_gradient_of_a_maximum_goes_to_its_pixel(key):
     assert grad.sum() == y.size
 
 
+def test_windows_of_one_pixel_for_each_pixel_are_the_image(key):
+    x = jax.random.normal(key, (2, 4, 3, 2))
+    samples = jax.random.uniform(key, (2, 2, 2))
+    np.testing.assert_array_equal(regularize.fractional_max_pool_at(samples, x, (4, 3), window=1), x)
+
+
 def test_bfloat16_stays(key):
     assert regularize.fractional_max_pool(key, jnp.ones((1, 4, 4, 1), jnp.bfloat16), (3, 3)).dtype == jnp.bfloat16
 
