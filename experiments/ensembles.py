@@ -169,7 +169,7 @@ class Judge:
         self.labels = test.arrays["label"]
         # Images are arguments: XLA would take long to fold what is computed of constants.
         predict = jax.jit(lambda members, x: ensemble.predict(model, members, x))
-        mc_dropout = jax.jit(lambda one, key, x: ensemble.mc_dropout(model, one, x, key, masks))
+        mc_dropout = jax.jit(lambda one, key, x: ensemble.mc_dropout(key, model, one, x, masks))
         renew = jax.jit(lambda one, examples: refresh(one, examples, jax.random.key(0)))
         self.predict = partial(predict, x=x)
         self.mc_dropout = partial(mc_dropout, x=x)

@@ -24,6 +24,7 @@ from lec7 import data, losses, models, optim, random, regularize, schedules, tra
 from lec7.errors import InputError
 from lec7.experiment import Experiment
 from lec7.models import convolution, max_pool
+from lec7.typing import Key
 
 Regularizer = Literal[
     "l2",
@@ -117,15 +118,15 @@ class Net(nnx.Module):
         self.dropout = where_used("dropout", regularize.Dropout(1 - hp.dropout))
         self.head = nnx.Linear(64, 10, rngs=rngs)
 
-    def __call__(self, x: jax.Array, *, key=None) -> jax.Array:
+    def __call__(self, x: jax.Array, *, key: Key | None = None) -> jax.Array:
         """From images [n, 28, 28, 1] to logits [n, 10]."""
 
-        def through(layer, x, name):
+        def through(layer: Callable[..., jax.Array] | None, x: jax.Array, name: str) -> jax.Array:
             if layer is None:
                 return x
             return layer(x, key=None if key is None else random.stream(key, name))
 
-        def convolved(i, x):
+        def convolved(i: int, x: jax.Array) -> jax.Array:
             norm = self.norms[i]
             return self.convs[i](x) if norm is None else norm(self.convs[i](x))
 
@@ -173,7 +174,7 @@ def experiment(hp: Regularization, examples: data.ArraySource, test: data.ArrayS
     if "weight_decay" not in hp.use:
         optimizer = optim.adam(rate)
     if "gradient_noise" in hp.use:
-        noise = regularize.gradient_noise(hp.gradient_noise, 0.55, random.stream(jax.random.key(hp.seed), "gradient"))
+        noise = regularize.gradient_noise(random.stream(jax.random.key(hp.seed), "gradient"), hp.gradient_noise, 0.55)
         optimizer = optax.chain(noise, optimizer)
     if "max_norm" in hp.use:
         optimizer = optax.chain(optimizer, regularize.max_norm(hp.max_norm))
@@ -261,7 +262,7 @@ Make = Callable[[jax.Array, data.ArraySource, data.ArraySource], Experiment]
 def accuracies(make: Make, replicates: int, judge: str) -> Found:
     """What runs in one program come to."""
 
-    def run(seed, examples, others):
+    def run(seed: jax.Array, examples: data.ArraySource, others: data.ArraySource) -> list[jax.Array]:
         made = make(seed, examples, others)
         state, _ = train.scan(made.make_step(), made.steps, train.draw(made.batch_size))(made.init(), examples)
         evaluate = made.make_evaluate()

@@ -145,10 +145,10 @@ class Program(NamedTuple):
         return cls(model, optimizer, step, jax.jit(lambda variables, x: model.apply(variables, x, train=False)[0]))
 
     def accuracy(
-        self, model: Model, seed: int, examples: data.ArraySource, test: data.ArraySource, steps, size
+        self, model: Model, seed: int, examples: data.ArraySource, test: data.ArraySource, steps: int, size: int
     ) -> float:
         """Trains from where the model begins, and tells how much of the test is told rightly."""
-        state = train.init(model, self.optimizer, jax.random.key(seed), train.image(examples[:1]))
+        state = train.init(jax.random.key(seed), model, self.optimizer, train.image(examples[:1]))
         draw = jax.jit(train.draw(size))
         for _ in range(steps):
             # A loop in Python: a convolution inside of XLA's loops has one thread on a CPU.
@@ -320,7 +320,7 @@ def main(options: Options) -> Iterator[claims.Finding]:
     if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
         jax.config.update("jax_compilation_cache_dir", str(options.cache / "programs"))
     network = transfer.pretrained("efficientnet-lite0")
-    model, variables = transfer.replace_head(network.model, network.variables, CLASSES, jax.random.key(0))
+    model, variables = transfer.replace_head(jax.random.key(0), network.model, network.variables, CLASSES)
     preprocessing = replace(network.preprocessing, size=options.size)
     network = replace(network, model=model, variables=variables, preprocessing=preprocessing)
     print(f"| images | per class | {' | '.join(f'{title} [%]' for title in TITLES.values())} | time [s] |")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 __version__ = "0.1.0"
 
-_ROOMS = (
+__all__ = [
     "augment",
     "averaging",
     "bench",
@@ -24,7 +24,6 @@ _ROOMS = (
     "models",
     "optim",
     "random",
-    "ranges",
     "regularize",
     "replicas",
     "report",
@@ -34,8 +33,7 @@ _ROOMS = (
     "transfer",
     "tree",
     "typing",
-)
-__all__ = [*_ROOMS]  # pyright: ignore[reportUnsupportedDunderAll]
+]
 
 if TYPE_CHECKING:
     from lec7 import (
@@ -50,7 +48,6 @@ if TYPE_CHECKING:
         models,
         optim,
         random,
-        ranges,
         regularize,
         replicas,
         report,
@@ -64,10 +61,10 @@ if TYPE_CHECKING:
 
 
 def __getattr__(name: str):
-    if name in _ROOMS:
+    if name in __all__:
         return importlib.import_module(f"lec7.{name}")
-    raise AttributeError(f"module 'lec7' has no attribute {name!r}; its rooms are {', '.join(_ROOMS)}")
+    raise AttributeError(f"module 'lec7' has no attribute {name!r}; its rooms are {', '.join(__all__)}")
 
 
 def __dir__() -> list[str]:
-    return [*_ROOMS, "__version__"]
+    return [*__all__, "__version__"]

@@ -78,3 +78,6 @@ def entry(batch: Mapping[str, Any], name: str, instead: str = "name one so in th
             f"the batch has no {name!r}{nearest(name, list(batch))}; it has {', '.join(map(repr, batch))}; {instead}"
         )
     return batch[name]
+
+
+__all__ = ["InputError"]

@@ -349,3 +349,14 @@ def _right(logits: jax.Array, answers: jax.Array) -> jax.Array:
 def _summed(terms: jax.Array) -> jax.Array:
     """The sum of each example's terms."""
     return jnp.sum(terms.reshape(len(terms), -1), axis=1)
+
+
+__all__ = [
+    "cross_entropy",
+    "focal",
+    "hinge",
+    "label_smoothing",
+    "sigmoid_cross_entropy",
+    "smoothed_cross_entropy",
+    "squared_error",
+]

@@ -58,3 +58,6 @@ def typed(key: Key) -> Key:
             "one of the old kind"
         )
     return key
+
+
+__all__ = ["stream", "typed"]

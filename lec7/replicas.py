@@ -73,3 +73,6 @@ def own_rows(rows: jax.Array) -> jax.Array:
         return rows
     size = len(rows) // lax.axis_size(AXIS)
     return lax.dynamic_slice_in_dim(rows, lax.axis_index(AXIS) * size, size)
+
+
+__all__ = ["are_there", "mean", "own", "own_rows", "shared"]

@@ -59,12 +59,12 @@ def map_named(function: Callable[..., Any], tree: PyTree, *rest: PyTree) -> PyTr
     return jax.tree_util.tree_map_with_path(lambda path, *xs: function(path_name(path), *xs), tree, *rest)
 
 
-def select(tree: PyTree, pattern: str) -> PyTree:
+def select(tree: PyTree, where: str) -> PyTree:
     """Which leaves a pattern matches: the tree with a bool for each leaf.
 
     Args:
         tree: any pytree.
-        pattern: a regular expression over whole leaf paths.
+        where: a regular expression over whole leaf paths.
 
     Raises:
         InputError: the pattern matches no leaf, or is no regular expression.
@@ -77,12 +77,12 @@ def select(tree: PyTree, pattern: str) -> PyTree:
     lec7.errors.InputError: no leaf matches 'haed/.*'; did you mean 'head/.*'?
     """
     try:
-        regex = re.compile(pattern)
+        regex = re.compile(where)
     except re.error as error:
-        raise InputError(f"{pattern!r} is no regular expression: {error}") from None
+        raise InputError(f"{where!r} is no regular expression: {error}") from None
     names = paths(tree)
     if not any(regex.fullmatch(name) for name in names):
-        raise InputError(f"no leaf matches {pattern!r}{_hint(pattern, names)}")
+        raise InputError(f"no leaf matches {where!r}{_hint(where, names)}")
     return map_named(lambda name, _: regex.fullmatch(name) is not None, tree)
 
 
@@ -128,3 +128,6 @@ def _hint(pattern: str, names: list[str]) -> str:
         if hint := nearest(literal[0], heads):
             return hint.replace("'?", pattern[literal.end() :] + "'?")
     return nearest(pattern, names) or f"; the leaves are {', '.join(names[:8])}{', ...' if len(names) > 8 else ''}"
+
+
+__all__ = ["map_named", "named", "nbytes", "nodes", "paths", "select"]

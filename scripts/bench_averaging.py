@@ -46,7 +46,7 @@ def main(options: Options) -> None:
     runs, states = {}, {}
     for name, averages in AVERAGES.items():
         optimizer = optax.chain(optim.adam(1e-3), *averages)
-        state = train.init(model, optimizer, jax.random.key(0), train.image(source[:1]))
+        state = train.init(jax.random.key(0), model, optimizer, train.image(source[:1]))
         step = train.make_step(model, losses.cross_entropy, optimizer)
         runs[name] = train.jit(train.scan(step, EVERY, train.draw(options.batch_size)))
         states[name], _ = runs[name](state, source, EVERY)

@@ -49,7 +49,7 @@ def with_lec7(source: data.ArraySource, convolution: Callable[..., jax.Array], l
 
     model, optimizer = models.from_nnx(build), optim.adam(1e-3)
     step, draw = train.make_step(model, losses.cross_entropy, optimizer), train.draw(BATCH)
-    state = train.init(model, optimizer, jax.random.key(0), train.image(source[:1]))
+    state = train.init(jax.random.key(0), model, optimizer, train.image(source[:1]))
     many = train.jit(train.scan(step, EVERY, draw))
     one = train.jit(lambda state, source: step(state, draw(source, state, state.step)))
 

@@ -50,7 +50,7 @@ def step_of(width: int, batch_size: int) -> Call:
     source = training.images(4096, 28)
     model, optimizer = models.from_nnx(lambda rngs: models.MLP(784, (width, width), 10, rngs=rngs)), optim.adam(1e-3)
     step = train.make_step(model, losses.cross_entropy, optimizer)
-    state = train.init(model, optimizer, jax.random.key(0), train.image(source[:1]))
+    state = train.init(jax.random.key(0), model, optimizer, train.image(source[:1]))
     return training.fitting(step, state, source, batch_size, every=20)
 
 
@@ -130,7 +130,7 @@ def saving(n: int) -> Call:
         return replace(state, step=state.step + 1)
 
     weakref.finalize(save, folder.cleanup)
-    return carried(save, train.init(model, optim.adam(1e-3), jax.random.key(0), jnp.ones(1)))
+    return carried(save, train.init(jax.random.key(0), model, optim.adam(1e-3), jnp.ones(1)))
 
 
 COMPILING = ("compiling Adam's update", "leaves")

@@ -64,7 +64,7 @@ with tempfile.TemporaryDirectory() as temporary:
         rates: dict[str, list[tuple[float, float]]] = {kind: [] for kind in found}
         for _ in range(given.rounds + 1):
             for kind, source in found.items():
-                state = train.init(model, optimizer, jax.random.key(0), train.image(source[np.arange(1)]))
+                state = train.init(jax.random.key(0), model, optimizer, train.image(source[np.arange(1)]))
                 rates[kind].append(timed(step, state, source, steps))
         base = statistics.median(rate for rate, _ in rates["on the device"][1:])
         print(f"\n{name}, {steps} steps, {given.rounds} rounds, {jax.devices()[0].device_kind}")

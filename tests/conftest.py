@@ -59,11 +59,11 @@ class Small:
         self.step = train.make_step(self.model, losses.cross_entropy, self.optimizer)
 
     def init(self, seed=0):
-        return train.init(self.model, self.optimizer, jax.random.key(seed), jnp.zeros((1, 6)))
+        return train.init(jax.random.key(seed), self.model, self.optimizer, jnp.zeros((1, 6)))
 
     def batch(self, t):
         key = random.stream(jax.random.key(0), "order")
-        return data.batch(self.source, key, t, 10)
+        return data.batch(key, self.source, t, 10)
 
 
 @pytest.fixture(scope="session")

@@ -38,7 +38,7 @@ source = data.ArraySource({"image": np.ones((8, 4), np.float32), "label": np.ara
 model = models.from_nnx(lambda rngs: models.MLP(4, (3,), 2, keep=0.5, rngs=rngs))
 optimizer = optax.chain(optim.adam(schedules.cosine(0.1, 10)), averaging.ema(0.9))
 step = train.make_step(model, losses.cross_entropy, optimizer)
-state = train.init(model, optimizer, jax.random.key(0), jnp.zeros((1, 4)))
+state = train.init(jax.random.key(0), model, optimizer, jnp.zeros((1, 4)))
 for state, metrics in train.fit(step, state, source, steps=3, batch_size=4):
     print(int(state.step), np.isfinite(metrics["loss"]).all())
 """

@@ -89,7 +89,7 @@ def test_what_the_page_says_of_ends():
 def state():
     model = models.from_nnx(lambda rngs: models.vit_base(rngs=rngs))
     optimizer = optax.chain(optim.adam(1e-3), averaging.ema(0.9999))
-    return jax.eval_shape(lambda: train.init(model, optimizer, jax.random.key(0), jnp.zeros((1, 224, 224, 3))))
+    return jax.eval_shape(lambda: train.init(jax.random.key(0), model, optimizer, jnp.zeros((1, 224, 224, 3))))
 
 
 def placed(state, **sizes):
@@ -162,7 +162,7 @@ def test_a_step_gathers_parameters_as_float32():
     half = models.in_precision(model, models.precision("bf16"))
     mesh = train.make_mesh("data=4,fsdp=2")
     step = train.sharded(train.make_step(half, losses.cross_entropy, optimizer), mesh)
-    state = train.place(train.init(model, optimizer, jax.random.key(0), jnp.zeros((1, 16))), mesh)
+    state = train.place(train.init(jax.random.key(0), model, optimizer, jnp.zeros((1, 16))), mesh)
     batch = {"image": jnp.zeros((8, 16)), "label": jnp.zeros(8, int)}
     text = train.jit(step).lower(state, batch).compile().as_text()
     gathered = re.findall(r"= (\w+)\[([\d,]+)\]\S* all-gather\(", text)

@@ -64,5 +64,5 @@ def _call(source: data.Source, batch_size: int) -> Call:
 
     model, optimizer = models.Model(init, apply), optim.sgd(1e-3)
     step = train.make_step(model, losses.cross_entropy, optimizer)
-    state = train.init(model, optimizer, jax.random.key(0), jnp.zeros((1, 1, 1, 3)))
+    state = train.init(jax.random.key(0), model, optimizer, jnp.zeros((1, 1, 1, 3)))
     return fitting(step, state, source, batch_size, EVERY)

@@ -52,7 +52,7 @@ def step(training: Training) -> Work:
         model = models.in_precision(model, models.Precision(training.dtype))
     optimizer = optim.adam(1e-3)
     one = train.make_step(model, losses.cross_entropy, optimizer)
-    state = train.init(model, optimizer, jax.random.key(0), train.image(source[:1]))
+    state = train.init(jax.random.key(0), model, optimizer, train.image(source[:1]))
     batch = source[: training.batch_size]
     flops, nbytes = counted(jax.jit(one), state, batch), moved(state, batch)
     return Work(

@@ -237,5 +237,5 @@ def network(hp: FineTuning, at: str, classes: int) -> tuple[Model, Variables]:
     family = replace(transfer.FAMILIES[hp.model], preprocessing=preprocessing_of(hp))
     model, places = transfer.blank(family)
     if at == "pool":
-        return transfer.replace_head(model, places, classes, jax.random.key(0))
+        return transfer.replace_head(jax.random.key(0), model, places, classes)
     return transfer.shorten(model, places, at, classes, family.example)

@@ -88,12 +88,12 @@ def _gather(arrays: Batch, indices: ArrayLike) -> Batch:
     return {name: array[indices] for name, array in arrays.items()}
 
 
-def batch(source: Source, key: Key, step: ArrayLike, batch_size: int) -> Batch:
+def batch(key: Key, source: Source, step: ArrayLike, batch_size: int) -> Batch:
     """The batch of a step: a pure function of (key, step), traceable where the source is.
 
     Args:
-        source: the examples.
         key: base key of the order.
+        source: the examples.
         step: counted from 0.
         batch_size: number of examples.
     """

@@ -56,7 +56,7 @@ def predict(model: Model, members: Variables | Iterable[Variables], inputs: Any,
     return _probabilities(jax.tree.map(lambda *of_each: jnp.stack(of_each), *answers), how)
 
 
-def mc_dropout(model: Model, variables: Variables, inputs: Any, key: Key, n: int, how: How = "probabilities") -> PyTree:
+def mc_dropout(key: Key, model: Model, variables: Variables, inputs: Any, n: int, how: How = "probabilities") -> PyTree:
     """The probabilities of the classes as one model gives them, averaged over n draws of its noise.
 
     Noise as in training, batch statistics as in testing. Where dropout in testing is the identity, which stands for the
@@ -66,11 +66,11 @@ def mc_dropout(model: Model, variables: Variables, inputs: Any, key: Key, n: int
     equation 6.
 
     Args:
+        key: PRNG key, from which each draw's comes.
         model: called in testing with a key. One made by `models.from_linen` has noise then if its module takes
             `deterministic`.
         variables: its arrays.
         inputs: what it sees, examples [m, ...].
-        key: PRNG key, from which each draw's comes.
         n: number of draws.
         how: see `predict`.
 
@@ -84,7 +84,7 @@ def mc_dropout(model: Model, variables: Variables, inputs: Any, key: Key, n: int
     >>> from lec7 import models
     >>> model = models.from_nnx(lambda rngs: models.MLP(4, (8,), 3, keep=0.5, rngs=rngs))
     >>> variables = model.init(jax.random.key(0), jnp.zeros((1, 4)))
-    >>> mc_dropout(model, variables, jnp.ones((5, 4)), jax.random.key(1), n=100).shape
+    >>> mc_dropout(jax.random.key(1), model, variables, jnp.ones((5, 4)), n=100).shape
     (5, 3)
     """
     check_count("n", n, "the number of draws of the noise")

@@ -92,8 +92,8 @@ class Experiment:
         On a mesh it is made where it is to lie, so that no device needs room for all of it.
         """
 
-        def begin(key, inputs):
-            return train.init(self.model, self.optimizer, key, inputs)
+        def begin(key: Key, inputs: Any) -> TrainState:
+            return train.init(key, self.model, self.optimizer, inputs)
 
         arguments = jax.random.key(self.seed), self.inputs(example(self.train))
         if self.mesh is None:
@@ -174,11 +174,11 @@ class Experiment:
         labels = like(self.test, 1).get("label")
         if labels is None or labels.ndim != 1 or not jnp.issubdtype(labels.dtype, jnp.integer):
             return False
-        outputs = self._outputs
+        outputs = self.outputs
         return isinstance(outputs, jax.ShapeDtypeStruct) and outputs.ndim == 2 and outputs.shape[1] > 1
 
     @cached_property
-    def _outputs(self) -> Any:
+    def outputs(self) -> Any:
         """The shapes of what the model gives for one example."""
 
         def answer(one: Batch) -> Any:
@@ -293,7 +293,7 @@ def _check_traced(experiment: Experiment) -> None:
         for source in (experiment.train, experiment.test):
             # Those on the host are looked at when they are read: by the loss, which becomes NaN.
             labels = source.arrays["label"] if isinstance(source, data.ArraySource) else example(source)["label"]
-            check_labels(jnp.asarray(labels), experiment._outputs.shape[1])
+            check_labels(jnp.asarray(labels), experiment.outputs.shape[1])
 
 
 def _an_example_each(loss: Loss) -> Loss:

@@ -10,7 +10,7 @@ from lec7 import data
 from lec7.experiment.definition import Experiment
 from lec7.train.processes import gathered
 
-Where = Literal["auto", "device", "host"]
+Examples = Literal["auto", "device", "host"]
 """Where examples live: `auto` is on the device if they fit, unless `data.stream` says otherwise."""
 
 SHARE = 0.25
@@ -24,12 +24,12 @@ class Settled(NamedTuple):
     told: list[str]
 
 
-def settle(experiment: Experiment, where: Where = "auto") -> Settled:
+def settle(experiment: Experiment, examples: Examples = "auto") -> Settled:
     """Moves the examples of an experiment to the device, where they fit and are to.
 
     Args:
         experiment: its sources of `data.ArraySource` are on the device already, and stay there.
-        where: `"device"` whatever they weigh, `"host"` in any case, or what is best.
+        examples: `"device"` whatever they weigh, `"host"` in any case, or what is best.
 
     Raises:
         InputError: what the sources raise when they are read.
@@ -42,8 +42,8 @@ def settle(experiment: Experiment, where: Where = "auto") -> Settled:
             continue
         weigh = data.nbytes(source)
         size = f"{len(source):,} examples to {name} with, {weigh / 1e6:,.0f} MB"
-        streams = where == "host" or (where == "auto" and isinstance(source, data.Stream))
-        if streams or (where == "auto" and weigh > SHARE * free):
+        streams = examples == "host" or (examples == "auto" and isinstance(source, data.Stream))
+        if streams or (examples == "auto" and weigh > SHARE * free):
             why = "as asked" if streams else f"more than a quarter of the {free / 1e6:,.0f} MB that are free"
             told.append(f"{size}, are read from the host as they are needed: {why}")
         else:

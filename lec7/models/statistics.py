@@ -11,7 +11,7 @@ from lec7 import random
 from lec7.errors import InputError
 from lec7.models.contract import Model, Variables
 from lec7.optim.finite import is_finite
-from lec7.typing import Key, Params, PyTree, wide
+from lec7.typing import Key, PyTree, wide
 
 Arrays = list[jax.Array]
 
@@ -30,7 +30,7 @@ def has_statistics(state: PyTree) -> bool:
     return any(jnp.issubdtype(leaf.dtype, jnp.floating) for leaf in jax.tree.leaves(state))
 
 
-def refresh_statistics(model: Model, params: Params, state: PyTree, batches: PyTree, key: Key | None = None) -> PyTree:
+def refresh_statistics(model: Model, variables: Variables, batches: PyTree, *, key: Key | None = None) -> PyTree:
     """The model's state with its running means recomputed for these parameters: the plain mean over batches.
 
     Batch norm's running means belong to the parameters that training went through. An average of parameters is none
@@ -47,23 +47,22 @@ def refresh_statistics(model: Model, params: Params, state: PyTree, batches: PyT
 
     Args:
         model: called in training.
-        params: the parameters.
-        state: the model's state.
+        variables: the parameters, and the model's state as it is.
         batches: what the model sees: arrays [batches, batch, ...], as many of both as memory allows.
         key: for the noise that the model has in training, where it has any.
 
     Returns:
-        State shaped as `state`. A pure function, to be jitted and mapped.
+        State shaped as that of `variables`. A pure function, to be jitted and mapped.
 
     Raises:
         InputError: there is no batch, or the arrays of `batches` differ in how many there are.
 
     >>> import lec7, numpy as np
     >>> model = lec7.models.from_nnx(lambda rngs: lec7.models.MLP(2, (3,), 2, rngs=rngs))
-    >>> params, state = model.init(jax.random.key(0), jnp.zeros((1, 2)))
+    >>> variables = model.init(jax.random.key(0), jnp.zeros((1, 2)))
     >>> x = jnp.asarray(np.random.default_rng(0).normal(size=(4, 100, 2)), jnp.float32)
-    >>> refreshed = refresh_statistics(model, params, state, x, jax.random.key(1))
-    >>> hidden = x @ params["linears"]["0"]["kernel"]
+    >>> refreshed = refresh_statistics(model, variables, x, key=jax.random.key(1))
+    >>> hidden = x @ variables.params["linears"]["0"]["kernel"]
     >>> bool(jnp.allclose(refreshed["norms"]["0"]["mean"], hidden.mean((0, 1)), atol=1e-5))
     True
     """
@@ -76,12 +75,12 @@ def refresh_statistics(model: Model, params: Params, state: PyTree, batches: PyT
         return jax.tree.map(lambda x: x[i], batches)
 
     try:
-        jax.eval_shape(lambda: model.apply(Variables(params, state), batch(0), train=True, key=key))
+        jax.eval_shape(lambda: model.apply(variables, batch(0), train=True, key=key))
     except InputError:
         raise
     except (TypeError, ValueError) as error:
         raise InputError(f"{wanted}; the model could not be called on one of them: {error}") from error
-    return refreshed(model, Variables(params, state), batch, shapes[0][0], key)
+    return refreshed(model, variables, batch, shapes[0][0], key)
 
 
 def refreshed(

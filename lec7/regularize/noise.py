@@ -191,7 +191,7 @@ def gaussian_noise(key: Key, x: jax.Array, std: Scalar) -> jax.Array:
     return jnp.where(std > 0, x + std * e, x).astype(x.dtype)
 
 
-def averaged(noise: Callable[[Key], PyTree], key: Key, n: int) -> PyTree:
+def averaged(key: Key, noise: Callable[[Key], PyTree], n: int) -> PyTree:
     """The mean over n draws of something random: testing where the expectation has no closed form.
 
     Behind what is not linear the identity is no average of the noise: this is. One draw after the other, so that it
@@ -200,8 +200,8 @@ def averaged(noise: Callable[[Key], PyTree], key: Key, n: int) -> PyTree:
     Source: lecture 7, "Dropout: Test time": average out the randomness, `E_z[f(x, z)]`.
 
     Args:
-        noise: from a key to an array, or a pytree of them; traceable.
         key: PRNG key, from which each draw's comes.
+        noise: from a key to an array, or a pytree of them; traceable.
         n: number of draws.
 
     Returns:
@@ -212,7 +212,7 @@ def averaged(noise: Callable[[Key], PyTree], key: Key, n: int) -> PyTree:
 
     >>> import jax, jax.numpy as jnp
     >>> x = jnp.array([-1.0, 1.0])
-    >>> y = averaged(lambda key: jax.nn.relu(gaussian_noise(key, x, 1.0)), jax.random.key(0), n=10_000)
+    >>> y = averaged(jax.random.key(0), lambda key: jax.nn.relu(gaussian_noise(key, x, 1.0)), n=10_000)
     >>> [round(float(mean), 1) for mean in y]  # E relu(x + e), and not relu(x)
     [0.1, 1.1]
     """

@@ -146,7 +146,7 @@ class GradientNoiseState(NamedTuple):
     key: Key
 
 
-def gradient_noise(eta: Scalar, gamma: Scalar, key: Key) -> optax.GradientTransformationExtraArgs:
+def gradient_noise(key: Key, eta: Scalar, gamma: Scalar) -> optax.GradientTransformationExtraArgs:
     """Noise on the gradient that dies out: `g + e`, `e` normal with variance `eta / (1 + t)**gamma` at step t from 0.
 
     Put it first in a chain. The noise is a pure function of key, step and leaf path, so that a run that goes on draws
@@ -157,14 +157,14 @@ def gradient_noise(eta: Scalar, gamma: Scalar, key: Key) -> optax.GradientTransf
     0.01, 0.3 or 1 and gamma 0.55.
 
     Args:
+        key: PRNG key; of a seed that is swept, each run has its own.
         eta: the variance at the first step, at least 0; may be traced. With 0 it is the exact identity.
         gamma: how fast it dies out, at least 0; may be traced.
-        key: PRNG key; of a seed that is swept, each run has its own.
 
     Raises:
         InputError: a number is known and negative or not finite.
 
-    >>> tx = gradient_noise(0.01, 0.55, jax.random.key(0))
+    >>> tx = gradient_noise(jax.random.key(0), 0.01, 0.55)
     >>> g = jnp.zeros(100_000)
     >>> noisy, _ = tx.update(g, tx.init(g))
     >>> float(jnp.std(noisy)).__round__(2)

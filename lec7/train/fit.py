@@ -60,7 +60,7 @@ def fit(
     >>> model = lec7.models.from_nnx(lambda rngs: lec7.models.MLP(64, (32,), 10, rngs=rngs))
     >>> optimizer = lec7.optim.adam(1e-2)
     >>> step = lec7.train.make_step(model, lec7.losses.cross_entropy, optimizer)
-    >>> state = lec7.train.init(model, optimizer, jax.random.key(0), train[:1]["image"])
+    >>> state = lec7.train.init(jax.random.key(0), model, optimizer, train[:1]["image"])
     >>> for state, metrics in fit(step, state, train, steps=100, batch_size=64):
     ...     print(int(state.step), metrics["loss"].shape)
     50 (50,)

@@ -32,8 +32,8 @@ class LearningRates(NamedTuple):
 
 
 def lr_find(
-    state: TrainState,
     step: Step,
+    state: TrainState,
     batches: Iterable[Batch],
     *,
     lowest: float = 1e-7,
@@ -52,8 +52,8 @@ def lr_find(
     Howard and Gugger's, "fastai: A Layered API for Deep Learning", 2020.
 
     Args:
-        state: where training would begin.
         step: from `make_step`.
+        state: where training would begin.
         batches: as many as `steps`, or they are gone through again.
         lowest: the first rate.
         highest: the last one.

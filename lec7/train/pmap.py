@@ -39,7 +39,7 @@ def pmap(
     >>> model = lec7.models.from_nnx(lambda rngs: lec7.models.MLP(64, (32,), 10, rngs=rngs))
     >>> optimizer = lec7.optim.adam(1e-2)
     >>> step = pmap(lec7.train.make_step(model, lec7.losses.cross_entropy, optimizer))
-    >>> state = lec7.train.init(model, optimizer, jax.random.key(0), jnp.zeros((1, 64)))
+    >>> state = lec7.train.init(jax.random.key(0), model, optimizer, jnp.zeros((1, 64)))
     >>> state, metrics = step(state, {"image": jnp.zeros((8, 64)), "label": jnp.zeros(8, int)})
     >>> int(state.step)
     1

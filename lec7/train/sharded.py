@@ -118,7 +118,7 @@ def sharded(step: Step, mesh: Mesh, rules: Rules = EVERYTHING) -> "Sharded":
     >>> optimizer = lec7.optim.adam(1e-2)
     >>> mesh = make_mesh("data=1")
     >>> step = sharded(lec7.train.make_step(model, lec7.losses.cross_entropy, optimizer), mesh)
-    >>> state = lec7.train.init(model, optimizer, jax.random.key(0), jnp.zeros((1, 64)))
+    >>> state = lec7.train.init(jax.random.key(0), model, optimizer, jnp.zeros((1, 64)))
     >>> batch = {"image": jnp.zeros((8, 64)), "label": jnp.zeros(8, int)}
     >>> state, metrics = lec7.train.jit(step)(state, batch)
     >>> int(state.step)

@@ -1,6 +1,5 @@
 """All that training carries from step to step."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,6 +11,7 @@ import optax
 from lec7 import averaging, random
 from lec7.errors import InputError, short
 from lec7.models import Model, Variables
+from lec7.models.contract import ModelState
 from lec7.typing import Key, Params, PyTree
 
 
@@ -23,7 +23,7 @@ class TrainState:
     step: jax.Array
     key: Key
     params: Params
-    model_state: Mapping[str, Any]
+    model_state: ModelState
     opt_state: PyTree
 
     @property
@@ -52,13 +52,13 @@ class TrainState:
     replace = replace
 
 
-def init(model: Model, optimizer: optax.GradientTransformation, key: Key, inputs: Any) -> TrainState:
+def init(key: Key, model: Model, optimizer: optax.GradientTransformation, inputs: Any) -> TrainState:
     """The state before the first step.
 
     Args:
+        key: base key of the run, from which every stream of it comes.
         model: its `init` gets the stream `"init"` of the key.
         optimizer: any Optax transformation.
-        key: base key of the run, from which every stream of it comes.
         inputs: a batch as the model sees it; its shapes and dtypes count.
 
     Raises:
@@ -67,7 +67,7 @@ def init(model: Model, optimizer: optax.GradientTransformation, key: Key, inputs
 
     >>> import jax.numpy as jnp, lec7
     >>> model = lec7.models.from_nnx(lambda rngs: lec7.models.MLP(3, (), 2, rngs=rngs))
-    >>> int(init(model, lec7.optim.sgd(0.1), jax.random.key(0), jnp.zeros((1, 3))).step)
+    >>> int(init(jax.random.key(0), model, lec7.optim.sgd(0.1), jnp.zeros((1, 3))).step)
     0
     """
     if not (hasattr(optimizer, "init") and hasattr(optimizer, "update")):

@@ -146,7 +146,7 @@ def plan(
     at: str | None = None,
     train_from: str | None = None,
     factor: float = 0.1,
-    decay: float = 0.9,
+    layer_decay: float = 0.9,
     head_first: int = 0,
     unfreeze_every: int = 0,
     batch_norm: BatchNorm = "frozen",
@@ -174,7 +174,7 @@ def plan(
         train_from: the first stage that is trained; by default the head alone with few examples, the upper quarter of
             the blocks with many similar ones, and all but the stem and the lowest quarter with different ones.
         factor: of the learning rate for what was pretrained: a tenth.
-        decay: of the rate from each stage to the one below.
+        layer_decay: of the rate from each stage to the one below.
         head_first: steps in which the head is trained alone.
         unfreeze_every: steps from the unfreezing of one stage to that of the one below.
         batch_norm: statistics of new images have to be learned over hundreds of steps (a momentum of 0.99), in which
@@ -196,7 +196,7 @@ def plan(
     """
     check("examples_per_class", examples_per_class, POSITIVE, "how many there are to train on")
     check("learning_rate", learning_rate, POSITIVE, "that of the head")
-    check("decay", decay, FACTOR, "what a stage has of the rate of the one above")
+    check("layer_decay", layer_decay, FACTOR, "what a stage has of the rate of the one above")
     for name, value in (("factor", factor), ("l2_sp", l2_sp), ("l2", l2)):
         check(name, value, NOT_NEGATIVE, "a factor or a rate")
     for name, value in (("head_first", head_first), ("unfreeze_every", unfreeze_every)):
@@ -216,7 +216,7 @@ def plan(
     parts = []
     for depth, stage in enumerate(reversed(kept)):
         trained = len(kept) - 1 - depth >= first
-        rate = learning_rate * factor * decay**depth if trained else 0.0
+        rate = learning_rate * factor * layer_decay**depth if trained else 0.0
         parts.append(Part(stage, rate, head_first + depth * unfreeze_every if trained else 0))
     return Plan(
         at,
@@ -230,7 +230,7 @@ def plan(
                 "All that was pretrained stays; a linear classifier is learned."
                 if train_from == "head"
                 else f"From {train_from} on all is trained, with {factor:g} of the head's learning rate, and each "
-                f"stage with {decay:g} of that of the stage above."
+                f"stage with {layer_decay:g} of that of the stage above."
             ),
             f"{'Similar' if similar else 'Different'} images: the classifier looks at "
             + (
@@ -260,4 +260,4 @@ def _member(part: Part, make: Callable[[float], Any]) -> optax.GradientTransform
     if part.rate == 0:
         return optim.frozen()
     optimizer = make(part.rate)
-    return optim.from_step(part.begins, optimizer) if part.begins else optimizer
+    return optim.from_step(optimizer, part.begins) if part.begins else optimizer

@@ -15,7 +15,7 @@ from lec7.models import Model, Variables
 from lec7.train import image
 from lec7.transfer.features import Pool, features
 from lec7.transfer.surgery import replace_head, shorten, start_from
-from lec7.typing import ArrayLike, Batch
+from lec7.typing import ArrayLike, Batch, Params
 
 RATES = tuple(10.0**exponent for exponent in np.arange(-5, 1.5, 0.5))
 """The grid of L2 rates, on features that are standardized."""
@@ -110,7 +110,7 @@ def linear_probe(
         held_out = features(model, variables, validation, **options), np.asarray(validation.arrays["label"])
     linear = solve(found, labels, classes, held_out=held_out, rates=rates)
     if at == "pool":
-        model, variables = replace_head(model, variables, classes, jax.random.key(0))
+        model, variables = replace_head(jax.random.key(0), model, variables, classes)
     else:
         example = jax.eval_shape(lambda: inputs(source[:1]))
         model, variables = shorten(model, variables, at, classes, example, pool=pool)
@@ -179,13 +179,21 @@ def solve(
 
 
 @jax.jit(static_argnames=("classes", "max_steps"))
-def _solved(x, labels, held_x, held_labels, rates, classes: int, max_steps: int):
+def _solved(
+    x: jax.Array,
+    labels: jax.Array,
+    held_x: jax.Array,
+    held_labels: jax.Array,
+    rates: jax.Array,
+    classes: int,
+    max_steps: int,
+) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:
     mean, std = x.mean(0), x.std(0)
     scale = 1 / jnp.where(std > 1e-6 * (jnp.abs(mean) + 1), std, jnp.inf)
     z = (x - mean[None, :]) * scale[None, :]
 
-    def one(rate):
-        def objective(params):
+    def one(rate: jax.Array) -> tuple[jax.Array, jax.Array]:
+        def objective(params: Params) -> jax.Array:
             logits = z @ params["kernel"] + params["bias"][None, :]
             nll = losses.cross_entropy(logits, {"label": labels})["loss"]
             return nll.mean() + rate * jnp.sum(params["kernel"] ** 2)
@@ -197,7 +205,7 @@ def _solved(x, labels, held_x, held_labels, rates, classes: int, max_steps: int)
 
     kernels, biases = jax.vmap(one)(rates)
 
-    def score(kernel, bias):
+    def score(kernel: jax.Array, bias: jax.Array) -> tuple[jax.Array, jax.Array]:
         metrics = losses.cross_entropy(held_x @ kernel + bias[None, :], {"label": held_labels})
         return metrics["loss"].mean(), metrics["accuracy"].mean()
 

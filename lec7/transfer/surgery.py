@@ -7,7 +7,7 @@ changing what their modules are built of; names are those of modules, `"blocks/1
 import functools
 import re
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NoReturn
 
 import jax
 import jax.numpy as jnp
@@ -46,17 +46,17 @@ def stages(model: Model) -> tuple[str, ...]:
 
 
 def replace_head(
-    model: Model, variables: Variables, classes: int, key: Key, *, std: float = 0.0, at: str = "head"
+    key: Key, model: Model, variables: Variables, classes: int, *, std: float = 0.0, at: str = "head"
 ) -> tuple[Model, Variables]:
     """The model with a new linear head; all other arrays are the very same.
 
     With a head of zeros each class is as probable as any, and the loss of the first step is `log(classes)`.
 
     Args:
+        key: for the new weights, where `std` is not 0.
         model: made by `models.from_nnx`.
         variables: its arrays.
         classes: number of outputs.
-        key: for the new weights, where `std` is not 0.
         std: standard deviation of the new weights (normal); the bias is 0.
         at: name of the module that is replaced, an `nnx.Linear`.
 
@@ -69,7 +69,7 @@ def replace_head(
     >>> from lec7.models import MLP, from_nnx
     >>> mlp = from_nnx(lambda rngs: MLP(4, (8,), 3, rngs=rngs))
     >>> trained = mlp.init(jax.random.key(0), jnp.zeros((1, 4)))
-    >>> mlp, new = replace_head(mlp, trained, 10, jax.random.key(1))
+    >>> mlp, new = replace_head(jax.random.key(1), mlp, trained, 10)
     >>> new.params["head"]["kernel"].shape, new.params["linears"] is trained.params["linears"]
     ((8, 10), True)
     """
@@ -166,10 +166,10 @@ def cut(model: Model, at: str) -> Model:
     (5, 6)
     """
 
-    def stop(call, self, *arguments, **options):
+    def stop(call: Callable[..., Any], self: nnx.Module, *arguments: Any, **options: Any) -> NoReturn:
         raise _Reached(call(self, *arguments, **options))
 
-    def catch(call, self, *arguments, **options):
+    def catch(call: Callable[..., Any], self: nnx.Module, *arguments: Any, **options: Any) -> Any:
         try:
             call(self, *arguments, **options)
         except _Reached as reached:
@@ -223,7 +223,13 @@ def freeze_statistics(model: Model, where: str = ".*") -> Model:
     True
     """
 
-    def as_in_testing(call, self, x, use_running_average=None, **options):
+    def as_in_testing(
+        call: Callable[..., Any],
+        self: nnx.Module,
+        x: jax.Array,
+        use_running_average: bool | None = None,
+        **options: Any,
+    ) -> jax.Array:
         return call(self, x, use_running_average=True, **options)
 
     def edit(module: nnx.Module) -> None:
@@ -308,7 +314,7 @@ def _wrap_call(module: nnx.Module, around: Callable[..., Any]) -> None:
     kind = type(module)
 
     @functools.wraps(kind.__call__)
-    def call(self, *arguments, **options):
+    def call(self: nnx.Module, *arguments: Any, **options: Any) -> Any:
         return around(kind.__call__, self, *arguments, **options)
 
     object.__setattr__(module, "__class__", type(kind.__name__, (kind,), {"__call__": call}))

@@ -17,7 +17,7 @@ def prepared(kind: str, arrays: Arrays):
     """What `train.fit` takes."""
     source = data.ArraySource({"image": arrays.images, "label": arrays.labels})
     model, optimizer = models.from_nnx(partial(network, kind)), optim.adam(LEARNING_RATE)
-    state = train.init(model, optimizer, jax.random.key(0), train.image(source[:1]))
+    state = train.init(jax.random.key(0), model, optimizer, train.image(source[:1]))
     return model, train.make_step(model, losses.cross_entropy, optimizer), state, source
 
 

@@ -91,7 +91,7 @@ def ours(name: str, images: np.ndarray, labels: np.ndarray) -> tuple[Call, Call]
     """Forward as `lec7 predict` does it, a batch a dispatch, and windows of training steps."""
     model, optimizer = models.from_nnx(OURS[name]), optim.momentum(1e-2)
     source = data.ArraySource({"image": images, "label": labels})
-    state = train.init(model, optimizer, jax.random.key(0), train.image(source[:1]))
+    state = train.init(jax.random.key(0), model, optimizer, train.image(source[:1]))
     variables = jax.tree.map(lambda x: x + 0, state.variables)  # training takes its own away
     evaluate = jax.jit(lambda variables, x: model.apply(variables, x, train=False)[0])
     x = jax.device_put(images)

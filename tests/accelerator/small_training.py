@@ -70,7 +70,7 @@ def begin(model: models.Model) -> train.TrainState:
 @functools.cache
 def _start(model: models.Model) -> train.TrainState:
     """That without its key, on the host."""
-    start = jax.jit(lambda key, images: train.init(model, optimizer(), key, images))
+    start = jax.jit(lambda key, images: train.init(key, model, optimizer(), images))
     return jax.device_get(start(jax.random.key(0), jnp.zeros((1, SIDE, SIDE, 1))).replace(key=None))
 
 

@@ -83,7 +83,7 @@ def test_a_soup_of_different_networks_is_refused():
 def test_mc_dropout_is_the_mean_over_masks_with_the_statistics_of_testing():
     """Dropout by hand on the hidden layer, with batch norm's running means: the mean over many masks comes close."""
     own, key = variables(1), jax.random.key(7)
-    got = ensemble.mc_dropout(MODEL, own, X, key, n=4000)
+    got = ensemble.mc_dropout(key, MODEL, own, X, n=4000)
     p, s = jax.tree.map(np.asarray, (own.params, own.state["norms"]["0"]))
     h = np.asarray(X) @ p["linears"]["0"]["kernel"]
     scale, bias = p["norms"]["0"]["scale"], p["norms"]["0"]["bias"]
@@ -96,15 +96,15 @@ def test_mc_dropout_is_the_mean_over_masks_with_the_statistics_of_testing():
 
 
 def test_the_same_key_gives_the_same_masks_and_each_mask_is_another():
-    one, same, other = (ensemble.mc_dropout(MODEL, LIST[0], X, jax.random.key(seed), n=3) for seed in (1, 1, 2))
+    one, same, other = (ensemble.mc_dropout(jax.random.key(seed), MODEL, LIST[0], X, n=3) for seed in (1, 1, 2))
     np.testing.assert_array_equal(one, same)
     assert not np.array_equal(one, other)
-    assert not np.allclose(one, ensemble.mc_dropout(MODEL, LIST[0], X, jax.random.key(1), n=1))
+    assert not np.allclose(one, ensemble.mc_dropout(jax.random.key(1), MODEL, LIST[0], X, n=1))
 
 
 def test_mc_dropout_can_be_compiled():
-    compiled = jax.jit(lambda own, x, key: ensemble.mc_dropout(MODEL, own, x, key, n=3))
-    expected = ensemble.mc_dropout(MODEL, LIST[0], X, jax.random.key(1), n=3)
+    compiled = jax.jit(lambda own, x, key: ensemble.mc_dropout(key, MODEL, own, x, n=3))
+    expected = ensemble.mc_dropout(jax.random.key(1), MODEL, LIST[0], X, n=3)
     np.testing.assert_allclose(compiled(LIST[0], X, jax.random.key(1)), expected, rtol=1e-5)
 
 
@@ -117,18 +117,18 @@ class WithDeterministic(flax.linen.Module):
 def test_a_linen_module_with_an_argument_deterministic_has_noise_in_testing():
     model = models.from_linen(WithDeterministic())
     own = model.init(jax.random.key(0), X)
-    one = ensemble.mc_dropout(model, own, X, jax.random.key(1), n=4)
+    one = ensemble.mc_dropout(jax.random.key(1), model, own, X, n=4)
     assert not np.allclose(one, jax.nn.softmax(model.apply(own, X, train=False)[0]))
 
 
 def test_a_model_without_noise_and_no_draws_are_refused():
     still = models.from_nnx(lambda rngs: models.MLP(4, (16,), 3, keep=1.0, rngs=rngs))
     with pytest.raises(InputError, match="2 draws of the model's noise gave the same outputs"):
-        ensemble.mc_dropout(still, LIST[0], X, jax.random.key(0), n=2)
+        ensemble.mc_dropout(jax.random.key(0), still, LIST[0], X, n=2)
     with pytest.raises(InputError, match="n is 0, expected the number of draws"):
-        ensemble.mc_dropout(MODEL, LIST[0], X, jax.random.key(0), n=0)
+        ensemble.mc_dropout(jax.random.key(0), MODEL, LIST[0], X, n=0)
     with pytest.raises(InputError, match=r"n is 2.5, expected the number of draws .* an int of at least 1"):
-        ensemble.mc_dropout(MODEL, LIST[0], X, jax.random.key(0), n=2.5)
+        ensemble.mc_dropout(jax.random.key(0), MODEL, LIST[0], X, n=2.5)
 
 
 def test_a_soup_of_equal_members_is_that_member_bit_for_bit(same):
@@ -180,7 +180,7 @@ def test_an_unknown_way_is_met_before_anybody_is_asked():
     for call in (
         lambda how: ensemble.predict(Model(asked, asked), STACKED, X, how),
         lambda how: ensemble.predict(Model(asked, asked), LIST, X, how),
-        lambda how: ensemble.mc_dropout(Model(asked, asked), LIST[0], X, jax.random.key(0), 3, how),
+        lambda how: ensemble.mc_dropout(jax.random.key(0), Model(asked, asked), LIST[0], X, 3, how),
     ):
         with pytest.raises(InputError, match="how is 'logit'; did you mean 'logits'"):
             call("logit")

@@ -64,7 +64,7 @@ def test_a_layer_s_own_dtype_counts():
 
 def test_all_that_is_kept_is_in_float32():
     model, tx = models.in_precision(network(), BF16), optim.adam(1e-2)
-    state = train.init(model, tx, jax.random.key(0), jnp.zeros((1, 16)))
+    state = train.init(jax.random.key(0), model, tx, jnp.zeros((1, 16)))
     batch = {"image": jnp.ones((4, 16)), "label": jnp.arange(4)}
     after, metrics = train.jit(train.make_step(model, losses.cross_entropy, tx))(jax.tree.map(jnp.copy, state), batch)
     assert metrics["loss"].dtype == jnp.float32

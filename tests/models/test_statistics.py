@@ -74,7 +74,7 @@ def test_it_is_the_plain_mean_over_batches_whichever_library_wrote_the_layer(nam
     for x in X[:2]:  # statistics of somebody else's, to be forgotten
         _, state = model.apply(variables, 10 * x, train=True, key=jax.random.key(0))
         variables = variables._replace(state=state)
-    fresh = jax.jit(lambda: refresh_statistics(model, *variables, jnp.asarray(X)))()
+    fresh = jax.jit(lambda: refresh_statistics(model, variables, jnp.asarray(X)))()
     h = np.asarray(hidden(variables.params), np.float64)
     got = found(fresh, place)
     np.testing.assert_allclose(got["mean"], h.mean((0, 1)), rtol=1e-4, atol=1e-4)
@@ -84,7 +84,7 @@ def test_it_is_the_plain_mean_over_batches_whichever_library_wrote_the_layer(nam
 def test_state_of_another_kind_stays_as_it_is():
     model = hand_made(0.9)
     variables = model.init(jax.random.key(0), X[0])
-    fresh = refresh_statistics(model, *variables, jnp.asarray(X))
+    fresh = refresh_statistics(model, variables, jnp.asarray(X))
     np.testing.assert_array_equal(fresh["u"], variables.state["u"])
     assert int(fresh["calls"]) == 5
 
@@ -94,7 +94,7 @@ def test_a_batch_that_is_not_finite_does_not_count(bad):
     model, x = hand_made(0.9), X.copy()
     variables = model.init(jax.random.key(0), X[0])
     x[bad, 7] = np.inf
-    fresh = refresh_statistics(model, *variables, jnp.asarray(x))
+    fresh = refresh_statistics(model, variables, jnp.asarray(x))
     expected = np.delete(X @ variables.params["w"], bad, axis=0).mean((0, 1))
     np.testing.assert_allclose(fresh["mean"], expected, rtol=1e-4, atol=1e-5)
 
@@ -118,7 +118,7 @@ def test_a_direction_and_a_norm_are_no_running_means(out):
     for x in X:
         _, state = model.apply(variables, x, train=True)
         variables = variables._replace(state=state)
-    fresh = jax.jit(lambda: refresh_statistics(model, *variables, jnp.asarray(X)))()
+    fresh = jax.jit(lambda: refresh_statistics(model, variables, jnp.asarray(X)))()
     for before, after in zip(*map(jax.tree.leaves, (state["batch_stats"], fresh["batch_stats"])), strict=True):
         assert np.isfinite(after).all()
         assert np.abs(after).max() > 0.1 * np.abs(before).max()
@@ -141,7 +141,7 @@ def test_constants_stay_as_they_are_and_what_they_divide_is_refreshed():
     model = Model(init, apply)
     variables = model.init(jax.random.key(0), X[0])
     for refresh in (refresh_statistics, jax.jit(refresh_statistics, static_argnums=0)):
-        fresh = refresh(model, *variables, jnp.asarray(X))
+        fresh = refresh(model, variables, jnp.asarray(X))
         np.testing.assert_allclose(fresh["mean"], X.mean((0, 1)) / 2, rtol=1e-3, atol=1e-4)
         np.testing.assert_array_equal(fresh["std"], variables.state["std"])
         np.testing.assert_array_equal(fresh["mask"], variables.state["mask"])
@@ -166,7 +166,7 @@ class LinenStandardized(flax.linen.Module):
 @pytest.mark.parametrize("model", [from_nnx(NnxStandardized), from_linen(LinenStandardized())], ids=["nnx", "linen"])
 def test_a_constant_is_told_from_a_running_mean_in_modules_too(model):
     params, state = model.init(jax.random.key(0), X[0])
-    fresh = jax.jit(lambda: refresh_statistics(model, params, state, jnp.asarray(X)))()
+    fresh = jax.jit(lambda: refresh_statistics(model, Variables(params, state), jnp.asarray(X)))()
     norm = fresh["norm"] if "norm" in fresh else fresh["batch_stats"]["BatchNorm_0"]
     np.testing.assert_allclose(norm["mean"], X.mean((0, 1)) / 2, rtol=1e-3, atol=1e-4)
     np.testing.assert_array_equal(fresh.get("constants", fresh)["std"], np.full((1, 4), 2.0))
@@ -180,7 +180,7 @@ def test_statistics_in_bfloat16_are_summed_in_float32():
 
     x = np.random.default_rng(1).normal(size=(600, 5, 4)).astype(np.float32) / 10 + 1
     model = Model(lambda key, x: Variables({}, {}), apply)
-    fresh = refresh_statistics(model, {}, {"mean": jnp.zeros(4, jnp.bfloat16)}, jnp.asarray(x))["mean"]
+    fresh = refresh_statistics(model, Variables({}, {"mean": jnp.zeros(4, jnp.bfloat16)}), jnp.asarray(x))["mean"]
     assert fresh.dtype == jnp.bfloat16
     np.testing.assert_allclose(fresh.astype(float), x.mean((0, 1)), rtol=2**-8)
 
@@ -188,7 +188,7 @@ def test_statistics_in_bfloat16_are_summed_in_float32():
 def test_without_a_finite_batch_statistics_stay_as_they_were():
     model = hand_made(0.9)
     variables = model.init(jax.random.key(0), X[0])
-    fresh = refresh_statistics(model, *variables, jnp.full_like(X, jnp.nan))
+    fresh = refresh_statistics(model, variables, jnp.full_like(X, jnp.nan))
     for name, leaf in variables.state.items():
         np.testing.assert_array_equal(fresh[name], leaf)
 
@@ -200,7 +200,7 @@ def test_a_leaf_that_is_never_finite_spoils_no_other_and_a_spoilt_one_is_made_go
 
     model = Model(lambda key, x: Variables({}, {}), apply)
     state = {"a": jnp.full(4, jnp.nan), "b": jnp.full(4, 7.0)}
-    fresh = refresh_statistics(model, {}, state, jnp.asarray(X))
+    fresh = refresh_statistics(model, Variables({}, state), jnp.asarray(X))
     np.testing.assert_allclose(fresh["a"], X.mean((0, 1)), rtol=1e-3, atol=1e-5)
     np.testing.assert_array_equal(fresh["b"], state["b"])
 
@@ -209,7 +209,7 @@ def test_noise_of_training_comes_from_the_key():
     model = from_nnx(lambda rngs: MLP(4, (8, 8), 3, keep=0.5, rngs=rngs))
     variables = model.init(jax.random.key(0), X[0])
     one, same, other = (
-        refresh_statistics(model, *variables, jnp.asarray(X), jax.random.key(seed))["norms"]["1"]["mean"]
+        refresh_statistics(model, variables, jnp.asarray(X), key=jax.random.key(seed))["norms"]["1"]["mean"]
         for seed in (1, 1, 2)
     )
     np.testing.assert_array_equal(one, same)
@@ -227,7 +227,7 @@ def test_batches_that_are_none_or_lack_their_axis_are_refused():
         ({"a": X, "b": X[:5]}, "of one number of batches"),
     ):
         with pytest.raises(InputError, match=words):
-            refresh_statistics(model, params, state, batches)
+            refresh_statistics(model, Variables(params, state), batches)
 
 
 def test_which_states_may_have_statistics():

@@ -101,7 +101,7 @@ BATCH = {
 def two_layers(tx):
     model = models.from_nnx(TwoLayers)
     step = train.make_step(model, losses.cross_entropy, tx)
-    return step, train.init(model, tx, jax.random.key(0), BATCH["image"])
+    return step, train.init(jax.random.key(0), model, tx, BATCH["image"])
 
 
 def test_frozen_is_frozen(same):

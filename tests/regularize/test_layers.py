@@ -116,7 +116,7 @@ def test_a_model_of_all_layers_trains_tests_and_has_noise_in_testing(key):
     np.testing.assert_array_equal(tested, model.apply(variables, X, train=False)[0])
     noisy, _ = model.apply(variables, X, train=False, key=key)
     np.testing.assert_allclose(noisy, model.apply(variables, X, train=True, key=key)[0], rtol=1e-5, atol=1e-6)
-    assert ensemble.mc_dropout(model, variables, X, key, n=3).shape == (2, 2)
+    assert ensemble.mc_dropout(key, model, variables, X, n=3).shape == (2, 2)
 
 
 def test_the_layers_rates_may_be_swept(key):
@@ -133,7 +133,7 @@ def test_the_layers_rates_may_be_swept(key):
 def test_averaged_draws_of_a_layer_come_close_to_the_exact_mean(key):
     """Of a linear layer under DropConnect the mean is the layer in testing: five standard deviations."""
     layer, x, n = regularize.DropConnect(3, 4, 0.5, rngs=nnx.Rngs(0)), X[:, 0, 0], 4000
-    mean = regularize.averaged(lambda key: layer(x, key=key), key, n)
+    mean = regularize.averaged(key, lambda key: layer(x, key=key), n)
     deviation = np.sqrt(np.asarray(x) ** 2 @ np.asarray(layer.linear.kernel[...]) ** 2 * (1 - 0.5) / 0.5)
     layer.eval()
     assert np.all(np.abs(mean - layer(x)) < 5 * deviation / np.sqrt(n))

@@ -105,14 +105,14 @@ BAD = {
     "no layers": (lambda key: regularize.linear_decay(0.5, 0), "layers is 0"),
     "an old key": (lambda key: regularize.dropout(jax.random.PRNGKey(0), X, 0.5), r"the key is uint32\[2\]"),
     "an old key for noise": (lambda key: regularize.gaussian_noise(jax.random.PRNGKey(0), X, 0.5), "random.key"),
-    "an old key for draws": (lambda key: regularize.averaged(lambda key: X, jax.random.PRNGKey(0), 2), "random.key"),
+    "an old key for draws": (lambda key: regularize.averaged(jax.random.PRNGKey(0), lambda key: X, 2), "random.key"),
     "no key": (lambda key: regularize.dropout(0, X, 0.5), "the key is 0, expected a typed one"),
     "dropout of bytes": (lambda key: regularize.dropout(key, X.astype(jnp.uint8), 0.5), r"x is uint8\[4, 3, 5\]"),
     "noise of ints": (lambda key: regularize.gaussian_noise(key, X.astype(int), 0.5), "x is int32.*expected floats"),
     "a list": (lambda key: regularize.dropout(key, [1.0, 2.0], 0.5), r"x is \[1.0, 2.0\], expected an array of"),
     "a list of weights": (lambda key: regularize.drop_connect(key, [1.0], 0.5), "weights is"),
     "a number": (lambda key: regularize.stochastic_depth(key, 1.0, 0.5), "branch is 1.0, expected an array"),
-    "no draws": (lambda key: regularize.averaged(lambda key: X, key, 0), "n is 0"),
+    "no draws": (lambda key: regularize.averaged(key, lambda key: X, 0), "n is 0"),
 }
 
 
@@ -121,6 +121,21 @@ def test_what_can_not_be_used_is_told(what, key):
     call, message = BAD[what]
     with pytest.raises(InputError, match=message):
         call(key)
+
+
+@pytest.mark.parametrize(
+    ("noise", "argument"),
+    [
+        (regularize.dropout, "x"),
+        (regularize.spatial_dropout, "x"),
+        (regularize.drop_connect, "weights"),
+        (regularize.stochastic_depth, "branch"),
+        (regularize.gaussian_noise, "x"),
+    ],
+)
+def test_what_is_no_array_is_refused_by_the_argument_s_name(noise, argument, key):
+    with pytest.raises(InputError, match=rf"^{argument} is \[1.0\], expected an array of floats"):
+        noise(key, [1.0], 0.5)
 
 
 def test_spatial_dropout_drops_whole_channels(key):
@@ -170,7 +185,7 @@ def test_the_average_over_draws_is_the_mean_of_the_single_ones(key):
     def noise(key):
         return {"a": regularize.dropout(key, X, 0.5), "b": regularize.gaussian_noise(key, X[0], 1.0)}
 
-    mean = jax.jit(lambda: regularize.averaged(noise, key, 7))()
+    mean = jax.jit(lambda: regularize.averaged(key, noise, 7))()
     single = [noise(one) for one in jax.random.split(key, 7)]
     for name in mean:
         np.testing.assert_allclose(mean[name], np.mean([draw[name] for draw in single], axis=0), rtol=1e-5, atol=1e-6)
@@ -179,11 +194,11 @@ def test_the_average_over_draws_is_the_mean_of_the_single_ones(key):
 def test_the_average_behind_a_relu_is_its_expectation(key):
     """E relu(x + e) = x * cdf(x) + pdf(x)."""
     x, n = np.linspace(-2, 2, 9), 10_000
-    y = regularize.averaged(lambda key: jax.nn.relu(regularize.gaussian_noise(key, jnp.asarray(x), 1.0)), key, n)
+    y = regularize.averaged(key, lambda key: jax.nn.relu(regularize.gaussian_noise(key, jnp.asarray(x), 1.0)), n)
     assert np.all(np.abs(y - (x * norm.cdf(x) + norm.pdf(x))) < 5 / np.sqrt(n))  # its variance is below 1
 
 
 def test_an_average_of_narrow_draws_is_summed_in_float32(key):
     """257 times 0.1 in bfloat16 is 257 times 0.1."""
     tenth = jnp.full(3, 0.1, jnp.bfloat16)
-    np.testing.assert_array_equal(regularize.averaged(lambda key: tenth, key, 257), tenth)
+    np.testing.assert_array_equal(regularize.averaged(key, lambda key: tenth, 257), tenth)

@@ -1,5 +1,7 @@
 """Regularizers as transforms: scikit-learn's coordinate descent, NumPy's norms, and what holds for each."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -23,7 +25,7 @@ MAKE = {
     "prox_l1": lambda r: optax.chain(optim.sgd(0.1), regularize.prox_l1(r, 0.1)),
     "prox_elastic_net": lambda r: optax.chain(optim.sgd(0.1), regularize.prox_elastic_net(r, r, 0.1)),
     "max_norm": lambda r: optax.chain(optim.sgd(0.1), regularize.max_norm(r)),
-    "gradient_noise": lambda r: optax.chain(regularize.gradient_noise(r, 0.55, jax.random.key(1)), optim.sgd(0.1)),
+    "gradient_noise": lambda r: optax.chain(regularize.gradient_noise(jax.random.key(1), r, 0.55), optim.sgd(0.1)),
     "sam": lambda r: regularize.sam(optim.momentum(0.1), r),
 }
 every = pytest.mark.parametrize("name", MAKE)
@@ -128,7 +130,7 @@ def test_max_norm_projects_each_unit_alone(x64):
 
 def test_gradient_noise_has_the_variance_of_the_paper():
     """eta / (1 + t)**gamma; a sample variance of n normals is off by sqrt(2 / n) of it: five of these."""
-    n, tx = 100_000, regularize.gradient_noise(0.3, 0.55, jax.random.key(0))
+    n, tx = 100_000, regularize.gradient_noise(jax.random.key(0), 0.3, 0.55)
     g = jnp.full(n, 2.0)
     state, seen = tx.init(g), []
     for t in range(3):
@@ -141,7 +143,7 @@ def test_gradient_noise_has_the_variance_of_the_paper():
 
 def test_gradient_noise_is_a_function_of_key_step_and_path(same):
     """Leaves of one shape draw apart, in groups too, and a run that goes on draws what it would have drawn."""
-    tx = regularize.gradient_noise(1.0, 0.5, jax.random.key(0))
+    tx = regularize.gradient_noise(jax.random.key(0), 1.0, 0.5)
     zeros = jax.tree.map(jnp.zeros_like, PARAMS)
     state = tx.init(PARAMS)
     first, state = tx.update(zeros, state)
@@ -150,6 +152,16 @@ def test_gradient_noise_is_a_function_of_key_step_and_path(same):
     same(again, tx.update(zeros, state)[0])
     grouped = optim.groups({"stem/.*": tx, "head/.*": tx})
     same(grouped.update(zeros, grouped.init(PARAMS), PARAMS)[0], first)
+
+
+def test_the_noise_of_floats_is_the_same_where_doubles_are_on():
+    def noisy():
+        tx = regularize.gradient_noise(eta=0.3, gamma=0.55, key=jax.random.key(0))
+        return tx.update(GRADS, tx.init(PARAMS))[0]
+
+    with jax.enable_x64(True):
+        wide = noisy()
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5), noisy(), wide)
 
 
 def test_sam_is_the_gradient_uphill(x64):
@@ -253,6 +265,31 @@ def test_others_than_those_chosen_make_their_own_step(name):
     assert np.all(updates["stem"]["kernel"] != GRADS["stem"]["kernel"])
 
 
+NUMBERS = {
+    regularize.prox_l1: {"rate": 1.0, "learning_rate": 0.1},
+    regularize.prox_elastic_net: {"l1_rate": 1.0, "l2_rate": 1.0, "learning_rate": 0.1},
+    regularize.max_norm: {"limit": 1.0},
+    partial(regularize.gradient_noise, key=jax.random.key(0)): {"eta": 1.0, "gamma": 0.5},
+    partial(regularize.sam, optax.sgd(0.1)): {"rho": 0.1},
+    regularize.l2: {"rate": 1.0},
+    regularize.l1: {"rate": 1.0},
+    regularize.elastic_net: {"l1_rate": 1.0, "l2_rate": 1.0},
+    partial(regularize.l2_sp, PARAMS): {"rate": 1.0},
+}
+
+
+@pytest.mark.parametrize(("make", "argument"), [(make, name) for make, names in NUMBERS.items() for name in names])
+def test_a_number_that_is_none_is_refused_by_the_argument_s_name(make, argument):
+    with pytest.raises(InputError, match=f"^{argument} is nan, expected .*; give "):
+        make(**NUMBERS[make] | {argument: float("nan")})
+
+
+@pytest.mark.parametrize("make", [regularize.prox_l1, regularize.prox_elastic_net, regularize.max_norm])
+def test_each_says_by_its_name_that_it_needs_the_parameters(make):
+    with pytest.raises(InputError, match=f"^{make.__name__} needs the parameters: call update"):
+        updated(make(**NUMBERS[make]))
+
+
 def updated(tx, params=PARAMS, **extra):
     tx.update(params, tx.init(params), None, **extra)
 
@@ -262,12 +299,12 @@ BAD = {
     "a negative learning rate": (lambda: regularize.prox_l1(1.0, -0.1), "learning_rate is -0.1"),
     "the second rate": (lambda: regularize.prox_elastic_net(1.0, float("nan"), 0.1), "l2_rate is nan"),
     "no limit": (lambda: regularize.max_norm(0.0), "limit is 0.0, expected a finite number more than 0"),
-    "a negative variance": (lambda: regularize.gradient_noise(-1.0, 0.5, jax.random.key(0)), "eta is -1.0"),
-    "a negative exponent": (lambda: regularize.gradient_noise(1.0, -0.5, jax.random.key(0)), "gamma is -0.5"),
+    "a negative variance": (lambda: regularize.gradient_noise(jax.random.key(0), -1.0, 0.5), "eta is -1.0"),
+    "a negative exponent": (lambda: regularize.gradient_noise(jax.random.key(0), 1.0, -0.5), "gamma is -0.5"),
     "axes in words": (lambda: regularize.max_norm(1.0, axes="a"), "axes is 'a', expected an int or several"),
     "a fraction of an axis": (lambda: regularize.max_norm(1.0, axes=(0, 0.5)), r"axes is \(0, 0.5\)"),
     "no optimizer": (lambda: regularize.sam(0.1), "sam is around 0.1, expected an optimizer"),
-    "an old key": (lambda: regularize.gradient_noise(0.1, 0.5, jax.random.PRNGKey(0)), "expected a typed one"),
+    "an old key": (lambda: regularize.gradient_noise(jax.random.PRNGKey(0), 0.1, 0.5), "expected a typed one"),
     "a negative radius": (lambda: regularize.sam(optax.sgd(0.1), -1.0), "rho is -1.0"),
     "a pattern that matches nothing": (lambda: regularize.prox_l1(1.0, 0.1, "tail").init(PARAMS), "no leaf matches"),
     "no kernels": (lambda: regularize.max_norm(1.0).init({"w": jnp.ones(3)}), "no leaf matches '.*kernel'"),

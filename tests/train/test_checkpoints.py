@@ -129,7 +129,7 @@ def test_the_checksum_sees_every_bit_of_every_type():
 def with_averages(small, *averages):
     """A state after five steps of `chain(adam, *averages)`."""
     optimizer = optax.chain(optim.adam(0.01), *averages)
-    state = train.init(small.model, optimizer, jax.random.key(0), jnp.zeros((1, 6)))
+    state = train.init(jax.random.key(0), small.model, optimizer, jnp.zeros((1, 6)))
     step = train.jit(train.make_step(small.model, losses.cross_entropy, optimizer))
     for t in range(5):
         state, _ = step(state, small.batch(t))

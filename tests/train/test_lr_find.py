@@ -18,31 +18,31 @@ def digits():
     model = models.from_nnx(lambda rngs: models.MLP(64, (32,), 10, keep=0.9, rngs=rngs))
 
     def begin(optimizer):
-        state = train.init(model, optimizer, jax.random.key(0), train.image(source[:1]))
-        return state, train.make_step(model, losses.cross_entropy, optimizer)
+        state = train.init(jax.random.key(0), model, optimizer, train.image(source[:1]))
+        return train.make_step(model, losses.cross_entropy, optimizer), state
 
     key = random.stream(jax.random.key(1), "order")
-    return begin, [data.batch(source, key, t, 64) for t in range(25)]
+    return begin, [data.batch(key, source, t, 64) for t in range(25)]
 
 
 def test_state_and_randomness_are_as_they_were(digits, same):
     begin, batches = digits
-    state, step = begin(optax.chain(optim.adam(1e-3), averaging.ema(0.9)))
+    step, state = begin(optax.chain(optim.adam(1e-3), averaging.ema(0.9)))
     before = jax.tree.map(jnp.copy, state)
-    found = train.lr_find(state, step, batches, steps=30)
+    found = train.lr_find(step, state, batches, steps=30)
     same(state, before)
-    again = train.lr_find(state, step, batches, steps=30)
+    again = train.lr_find(step, state, batches, steps=30)
     np.testing.assert_array_equal(found.losses, again.losses)
 
 
 @pytest.mark.parametrize("make", [optim.adam, optim.sgd])
 def test_the_suggestion_learns_and_a_hundred_times_as_much_does_worse(digits, make):
     begin, batches = digits
-    state, step = begin(make(1.0))
-    found = train.lr_find(state, step, batches)
+    step, state = begin(make(1.0))
+    found = train.lr_find(step, state, batches)
 
     def after(rate):
-        state, step = begin(make(rate))
+        step, state = begin(make(rate))
         step = jax.jit(step)
         for batch in itertools.islice(itertools.cycle(batches), 100):
             state, metrics = step(state, batch)
@@ -64,8 +64,8 @@ def test_constant_rates_are_plain_training(digits):
     """With a schedule whose rates are those that are tried, the search is training."""
     begin, batches = digits
     rates = jnp.asarray(np.geomspace(1e-4, 1e-2, 10), jnp.float32)
-    state, step = begin(optim.adam(lambda t: rates[t]))
-    found = train.lr_find(state, step, batches, lowest=1e-4, highest=1e-2, steps=10)
+    step, state = begin(optim.adam(lambda t: rates[t]))
+    found = train.lr_find(step, state, batches, lowest=1e-4, highest=1e-2, steps=10)
     step = jax.jit(step)
     for batch, loss in zip(batches, found.losses, strict=False):
         state, metrics = step(state, batch)
@@ -74,9 +74,9 @@ def test_constant_rates_are_plain_training(digits):
 
 def test_groups_keep_their_proportions(digits):
     begin, batches = digits
-    state, step = begin(optim.groups({"head/.*": optim.sgd(1.0), ".*": optim.sgd(0.25)}))
+    step, state = begin(optim.groups({"head/.*": optim.sgd(1.0), ".*": optim.sgd(0.25)}))
     one, other = begin(optim.groups({"head/.*": optim.sgd(1e-3), ".*": optim.sgd(0.25e-3)}))
-    found = train.lr_find(state, step, batches, steps=8, highest=0.1)
+    found = train.lr_find(step, state, batches, steps=8, highest=0.1)
     np.testing.assert_allclose(found.losses, train.lr_find(one, other, batches, steps=8, highest=0.1).losses, rtol=1e-4)
 
 

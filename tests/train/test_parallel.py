@@ -41,7 +41,7 @@ def step(noisy, dtype=jnp.float32):
 
 
 def begin(dtype=jnp.float32):
-    state = train.init(network(1.0), optimizer(), jax.random.key(0), jnp.zeros((1, 16)))
+    state = train.init(jax.random.key(0), network(1.0), optimizer(), jnp.zeros((1, 16)))
     return jax.tree.map(lambda x: x.astype(dtype) if jnp.issubdtype(x.dtype, jnp.floating) else x, state)
 
 
@@ -96,7 +96,7 @@ def test_replicas_of_batches_are_replicas_of_the_source():
     run = train.pmap(step(noisy=False))
     state, examples = begin(), source()
     for t in range(STEPS):
-        state, _ = run(state, data.batch(examples, random.stream(jax.random.key(0), "order"), t, BATCH))
+        state, _ = run(state, data.batch(random.stream(jax.random.key(0), "order"), examples, t, BATCH))
     assert_close(state, alone(jnp.float32, noisy=False), 1e-5)
 
 
@@ -107,7 +107,7 @@ def test_a_search_along_a_line_sees_the_whole_batch_in_each_replica(x64):
     batch = source(np.float64)[:]
 
     def begin():
-        state = train.init(model, tx, jax.random.key(0), jnp.zeros((1, 16)))
+        state = train.init(jax.random.key(0), model, tx, jnp.zeros((1, 16)))
         return jax.tree.map(lambda x: x.astype(jnp.float64) if x.dtype == jnp.float32 else x, state)
 
     one, many = begin(), begin()
@@ -133,7 +133,7 @@ def test_linen_modules_synchronise_by_the_name_of_the_axis():
     step = train.make_step(model, losses.cross_entropy, tx)
 
     def begin():
-        return train.init(model, tx, jax.random.key(0), jnp.zeros((1, 16)))
+        return train.init(jax.random.key(0), model, tx, jnp.zeros((1, 16)))
 
     batch = source()[:]
     assert_close(train.pmap(step)(begin(), batch)[0], train.jit(step)(begin(), batch)[0], 1e-6)
@@ -160,7 +160,7 @@ def test_rules_of_any_kind_change_no_number(sizes, rules, x64):
     plain = train.make_step(deep(), losses.cross_entropy, tx)
 
     def begin():
-        state = train.init(deep(), tx, jax.random.key(0), jnp.zeros((1, 16)))
+        state = train.init(jax.random.key(0), deep(), tx, jnp.zeros((1, 16)))
         return jax.tree.map(lambda x: x.astype(jnp.float64) if x.dtype == jnp.float32 else x, state)
 
     batch = source(np.float64)[:]
@@ -171,7 +171,7 @@ def test_rules_of_any_kind_change_no_number(sizes, rules, x64):
 @functools.cache
 def _one_step():
     tx = optim.sgd(0.1)
-    state = train.init(deep(), tx, jax.random.key(0), jnp.zeros((1, 16)))
+    state = train.init(jax.random.key(0), deep(), tx, jnp.zeros((1, 16)))
     state = jax.tree.map(lambda x: x.astype(jnp.float64) if x.dtype == jnp.float32 else x, state)
     step = train.make_step(deep(), losses.cross_entropy, tx)
     return jax.device_get(train.jit(step)(state, source(np.float64)[:])[0])
@@ -179,7 +179,7 @@ def _one_step():
 
 def test_a_device_of_eight_keeps_an_eighth():
     model = models.from_nnx(lambda rngs: models.MLP(64, (256, 256), 10, rngs=rngs))
-    shapes = jax.eval_shape(lambda: train.init(model, optimizer(), jax.random.key(0), jnp.zeros((1, 64))))
+    shapes = jax.eval_shape(lambda: train.init(jax.random.key(0), model, optimizer(), jnp.zeros((1, 64))))
     whole, shared = (
         train.describe_sharding(_shapes_on(shapes, train.make_mesh(sizes))) for sizes in ("data=8", "fsdp=8")
     )
@@ -196,7 +196,7 @@ def _shapes_on(shapes, mesh):
 def test_what_the_optimizer_keeps_lies_where_its_parameter_does():
     mesh = train.make_mesh("fsdp=4,model=2")
     tx = optax.chain(optim.adam(1e-2), averaging.snapshots(3, period=2))
-    state = jax.eval_shape(lambda: train.init(network(1.0), tx, jax.random.key(0), jnp.zeros((1, 16))))
+    state = jax.eval_shape(lambda: train.init(jax.random.key(0), network(1.0), tx, jnp.zeros((1, 16))))
     found = tree.named(train.shardings(state, mesh))
     kernel = found["params/linears/0/kernel"].spec
     assert kernel == P("fsdp", "model")

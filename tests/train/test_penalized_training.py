@@ -31,7 +31,7 @@ def linear_model():
 def step_of(tx, penalty):
     model = linear_model()
     step = train.make_step(model, losses.squared_error, tx, penalty=penalty)
-    return train.jit(step)(train.init(model, tx, jax.random.key(0), jnp.asarray(X)), jax.tree.map(jnp.asarray, BATCH))
+    return train.jit(step)(train.init(jax.random.key(0), model, tx, jnp.asarray(X)), jax.tree.map(jnp.asarray, BATCH))
 
 
 def test_a_step_descends_the_loss_and_the_penalties(x64):
@@ -56,7 +56,7 @@ def test_the_optimizer_sees_the_penalty_in_value_and_function(x64):
     spy = optax.GradientTransformationExtraArgs(lambda params: optax.EmptyState(), update)
     model = linear_model()
     step = train.make_step(model, losses.squared_error, spy, penalty=regularize.l2(0.3))
-    _, metrics = step(train.init(model, spy, jax.random.key(0), jnp.asarray(X)), jax.tree.map(jnp.asarray, BATCH))
+    _, metrics = step(train.init(jax.random.key(0), model, spy, jnp.asarray(X)), jax.tree.map(jnp.asarray, BATCH))
     assert float(seen["value"]) == float(seen["again"]) == float(metrics["loss"])
 
 
@@ -84,7 +84,7 @@ def test_a_name_that_the_loss_has_is_refused():
                 lambda outputs, batch: {"loss": outputs[:, 0], "accuracy": outputs[:, 0]},
                 optim.sgd(0.1),
                 penalty=regularize.l2(0.1, name=name),
-            )(train.init(linear_model(), optim.sgd(0.1), jax.random.key(0), jnp.asarray(X)), BATCH)
+            )(train.init(jax.random.key(0), linear_model(), optim.sgd(0.1), jnp.asarray(X)), BATCH)
 
 
 def made(penalty, seed=0):

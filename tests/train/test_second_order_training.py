@@ -16,7 +16,7 @@ from lec7.errors import InputError
 def trained(small, optimizer, batch_size, steps, keep=1.0):
     model = models.from_nnx(lambda rngs: models.MLP(6, (8,), 3, keep=keep, rngs=rngs))
     step = train.make_step(model, losses.cross_entropy, optimizer)
-    state = train.init(model, optimizer, jax.random.key(0), jnp.zeros((1, 6)))
+    state = train.init(jax.random.key(0), model, optimizer, jnp.zeros((1, 6)))
     rows = []
     for state, metrics in train.fit(step, state, small.source, steps=steps, batch_size=batch_size, every=10):
         rows.append(metrics)

@@ -27,7 +27,7 @@ def test_a_step_is_gradient_descent_on_the_mean_loss(x64):
     x, y = rng.normal(size=(12, 5)), rng.integers(0, 3, 12)
     model, tx = linear_model(), optim.momentum(0.1, 0.9)
     step = train.jit(train.make_step(model, losses.cross_entropy, tx))
-    state = train.init(model, tx, jax.random.key(0), jnp.asarray(x))
+    state = train.init(jax.random.key(0), model, tx, jnp.asarray(x))
     w, b, v, u = np.zeros((5, 3)), np.zeros(3), 0, 0
     for t in range(20):
         logits = x @ w + b
@@ -53,7 +53,7 @@ def test_the_optimizer_gets_value_gradient_and_value_function(small):
         return updates, state
 
     spy = optax.GradientTransformationExtraArgs(lambda params: optax.EmptyState(), update)
-    state = train.init(small.model, spy, jax.random.key(0), jnp.zeros((1, 6)))
+    state = train.init(jax.random.key(0), small.model, spy, jnp.zeros((1, 6)))
     train.make_step(small.model, losses.cross_entropy, spy)(state, small.batch(0))
     assert seen["same"]
     np.testing.assert_allclose(seen["value"], seen["again"], rtol=1e-6)
@@ -76,7 +76,7 @@ def test_fit_draws_its_batches_from_the_state_s_key(small):
     alone, one = small.init(), train.jit(small.step)
     key = random.stream(jax.random.key(0), "order")
     for t in range(7):
-        alone, row = one(alone, data.batch(small.source, key, t, 10))
+        alone, row = one(alone, data.batch(key, small.source, t, 10))
     for _, metrics in train.fit(small.step, small.init(), small.source, steps=7, batch_size=10, every=3):
         pass
     np.testing.assert_allclose(metrics["loss"][-1], row["loss"], rtol=1e-4)
@@ -127,7 +127,7 @@ def test_a_loop_of_n_windows_is_n_dispatches(small):
 
 def test_the_state_given_by_the_caller_stays_usable(small):
     key = jax.random.key(3)
-    state = train.init(small.model, small.optimizer, key, jnp.zeros((1, 6)))
+    state = train.init(key, small.model, small.optimizer, jnp.zeros((1, 6)))
     train.jit(small.step)(state, small.batch(0))
     assert jax.random.key_data(key).shape == (2,)
 

@@ -86,7 +86,7 @@ def test_micro_batches_make_the_steps_of_big_ones(x64):
 
     def trained(optimizer, batches):
         step = jax.jit(train.make_step(model, losses.cross_entropy, optimizer))
-        state = train.init(model, optimizer, jax.random.key(0), batches[0]["image"])
+        state = train.init(jax.random.key(0), model, optimizer, batches[0]["image"])
         for batch in batches:
             state, _ = step(state, batch)
         return state.params["w"], state.averaged.params["w"]
@@ -105,7 +105,7 @@ def test_a_run_in_bfloat16_with_a_master_copy_learns_as_float32_does(small):
 
     model = small.model._replace(init=init)
     step = train.make_step(model, losses.cross_entropy, optimizer)
-    state = train.init(model, optimizer, jax.random.key(0), jnp.zeros((1, 6)))
+    state = train.init(jax.random.key(0), model, optimizer, jnp.zeros((1, 6)))
     seen = [
         [float(m["loss"].mean()) for _, m in train.fit(s, start, small.source, steps=200, batch_size=20, every=50)]
         for s, start in ((step, state), (small.step, small.init()))

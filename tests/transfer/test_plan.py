@@ -26,7 +26,7 @@ def test_the_lectures_table():
 
 
 def test_rates_are_a_tenth_and_fall_with_depth():
-    plan = transfer.plan(True, 1000, LITE0, learning_rate=0.1, train_from="stem", decay=0.5)
+    plan = transfer.plan(True, 1000, LITE0, learning_rate=0.1, train_from="stem", layer_decay=0.5)
     rates = {part.stage: part.rate for part in plan.parts}
     assert rates["head"] == 0.1
     assert rates["neck"] == pytest.approx(0.01)
@@ -38,7 +38,7 @@ def trained(plan, steps, make=optim.sgd):
     """The parameters after each step, from the pretrained ones on."""
     model, variables = tiny.pretrained()
     model, optimizer = plan.model(model), plan.optimizer(make)
-    state = train.init(model, optimizer, jax.random.key(0), tiny.images(1))
+    state = train.init(jax.random.key(0), model, optimizer, tiny.images(1))
     step = jax.jit(train.make_step(model, losses.cross_entropy, optimizer, penalty=plan.penalty(variables.params)))
     states = [state]
     for _ in range(steps):
@@ -80,7 +80,7 @@ def test_an_optimizer_that_begins_later_begins_as_if_it_were_new():
 
 def test_each_choice_can_be_overridden():
     plan = transfer.plan(
-        True, 5, LITE0, at="blocks/5", train_from="blocks/4", factor=0.2, decay=1.0, batch_norm="trained"
+        True, 5, LITE0, at="blocks/5", train_from="blocks/4", factor=0.2, layer_decay=1.0, batch_norm="trained"
     )
     assert [part.stage for part in plan.parts if part.rate] == ["blocks/4", "blocks/5", "head"]
     assert [part.rate for part in plan.parts if part.rate] == pytest.approx([2e-4, 2e-4, 1e-3])
@@ -140,7 +140,7 @@ def test_a_plan_for_few_is_the_head_alone_in_a_step():
         ({"at": "blocks/99"}, "at is 'blocks/99'; did you mean 'blocks/"),
         ({"at": "neck"}, "at is 'neck'"),
         ({"at": "blocks/3", "train_from": "blocks/5"}, "train_from is 'blocks/5'; did you mean 'blocks/"),
-        ({"decay": 0}, "decay is 0, expected a number in"),
+        ({"layer_decay": 0}, "layer_decay is 0, expected a number in"),
         ({"stages": ["conv", "fc"]}, "the stages are conv, fc, expected those of a models.Network"),
         ({"head_first": 0.5}, "head_first is 0.5, expected a whole number"),
     ],

@@ -69,7 +69,7 @@ def test_what_features_hang_on_makes_another_file_and_nothing_else_does(monkeypa
     assert get(pool=models.mean_pool) == 6
     assert get(inputs=lambda batch: batch["image"] * 2) == 7
     # Neither the head nor the labels are looked at.
-    _, headed = transfer.replace_head(model, variables, 3, jax.random.key(0))
+    _, headed = transfer.replace_head(jax.random.key(0), model, variables, 3)
     relabelled = data.ArraySource({"image": source.arrays["image"], "label": np.zeros(40, np.int32)})
     assert get(headed, relabelled) == 7
 

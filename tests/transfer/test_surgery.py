@@ -25,7 +25,7 @@ def untouched():
 
 
 def test_a_new_head_gives_each_class_the_same_chance():
-    model, variables = transfer.replace_head(*tiny.pretrained(), 10, jax.random.key(0))
+    model, variables = transfer.replace_head(jax.random.key(0), *tiny.pretrained(), 10)
     found = losses.cross_entropy(logits(model, variables, tiny.images(6)), {"label": jnp.arange(6)})
     np.testing.assert_allclose(found["loss"], np.log(10), rtol=1e-6)
     assert variables.params["blocks"] is tiny.pretrained()[1].params["blocks"]
@@ -34,7 +34,7 @@ def test_a_new_head_gives_each_class_the_same_chance():
 
 def test_a_small_head_is_drawn_from_the_key():
     heads = [
-        transfer.replace_head(*tiny.pretrained(), 500, jax.random.key(seed), std=0.01)[1].params["head"]["kernel"]
+        transfer.replace_head(jax.random.key(seed), *tiny.pretrained(), 500, std=0.01)[1].params["head"]["kernel"]
         for seed in (0, 0, 1)
     ]
     assert (heads[0] == heads[1]).all()
@@ -92,7 +92,7 @@ def test_frozen_batch_norm_is_bit_identical_after_training():
     model, variables = tiny.pretrained()
     frozen = transfer.freeze_statistics(model)
     tx = optim.adam(1e-2)
-    state = train.init(frozen, tx, jax.random.key(0), tiny.images(1))
+    state = train.init(jax.random.key(0), frozen, tx, tiny.images(1))
     step = train.jit(train.make_step(frozen, losses.cross_entropy, tx))
     for _ in range(5):
         state, _ = step(state, tiny.source()[:20])
@@ -154,7 +154,7 @@ def test_lora_alone_is_trained_where_the_rest_is_frozen():
     adapted = transfer.freeze_statistics(transfer.start_from(model, variables))
     adapted = transfer.lora(adapted, "blocks/.*/kernel", rank=2)
     tx = optim.groups({"lora/.*": optim.adam(1e-2), ".*": optim.frozen()})
-    state = train.init(adapted, tx, jax.random.key(0), tiny.images(1))
+    state = train.init(jax.random.key(0), adapted, tx, tiny.images(1))
     step = train.jit(train.make_step(adapted, losses.cross_entropy, tx))
     first = None
     for _ in range(20):
@@ -167,7 +167,7 @@ def test_lora_alone_is_trained_where_the_rest_is_frozen():
 
 
 def test_several_operations_compose():
-    model, variables = transfer.replace_head(*tiny.pretrained(), 3, jax.random.key(0))
+    model, variables = transfer.replace_head(jax.random.key(0), *tiny.pretrained(), 3)
     model = transfer.rest(transfer.freeze_statistics(model), "blocks/2")
     out, state = model.apply(variables, jnp.ones((2, 4, 4, 6)), train=True, key=jax.random.key(0))
     assert out.shape == (2, 3)
@@ -180,8 +180,8 @@ def test_several_operations_compose():
         (lambda m, v: transfer.cut(m, "blocks/11"), r"no module 'blocks/11'; did you mean 'blocks/\d'"),
         (lambda m, v: transfer.rest(m, "head"), r"no stage 'head' here; there are stem, blocks/0, .*pool"),
         (lambda m, v: transfer.shorten(m, v, "neck", 3, tiny.images(1)), "no stage 'neck' here"),
-        (lambda m, v: transfer.replace_head(m, v, 0, jax.random.key(0)), "classes is 0, expected at least 1"),
-        (lambda m, v: transfer.replace_head(m, v, 3, jax.random.key(0), at="neck"), "'neck' is a ConvNorm"),
+        (lambda m, v: transfer.replace_head(jax.random.key(0), m, v, 0), "classes is 0, expected at least 1"),
+        (lambda m, v: transfer.replace_head(jax.random.key(0), m, v, 3, at="neck"), "'neck' is a ConvNorm"),
         (
             lambda m, v: transfer.freeze_statistics(m, "head/.*"),
             "no batch norm matches 'head/.*'; there are blocks/0",
@@ -214,7 +214,7 @@ def test_a_step_of_the_head_alone_costs_a_forward_pass_and_the_head():
 
     def cost(groups):
         tx = optim.groups(groups)
-        state = train.init(model, tx, jax.random.key(0), tiny.images(1))
+        state = train.init(jax.random.key(0), model, tx, tiny.images(1))
         return flops(train.make_step(model, losses.cross_entropy, tx), state, x)
 
     assert cost({"head/.*": optax.sgd(0.1), ".*": optim.frozen()}) < 1.1 * (forward + top)

@@ -80,7 +80,7 @@ def build(hp: Hyperparameters) -> Experiment:
 
     # Surgery gives new models, which begin at the pretrained weights. The new head is all zeros: each class is as
     # probable as any. Batch norms keep the statistics of the pretraining, since few examples make bad ones.
-    model, _ = transfer.replace_head(network.model, network.variables, task.classes, jax.random.key(0))
+    model, _ = transfer.replace_head(jax.random.key(0), network.model, network.variables, task.classes)
     model = transfer.freeze_statistics(model)
 
     # Which parameter gets what, by expressions over names such as "head/kernel"; the first that matches counts. With
@@ -115,7 +115,7 @@ def small() -> Pretrained:
     model = models.from_nnx(lambda rngs: models.CNN((8, 8, 1), (16, 32), 64, 5, rngs=rngs))
     optimizer = optim.adam(3e-3)
     with jax.ensure_compile_time_eval():  # in a sweep as well, where `build` is traced
-        state = train.init(model, optimizer, jax.random.key(0), source[:1]["image"])
+        state = train.init(jax.random.key(0), model, optimizer, source[:1]["image"])
         step = train.make_step(model, losses.cross_entropy, optimizer)
         for state, _ in train.fit(step, state, source, steps=200, batch_size=64, every=100):
             pass
