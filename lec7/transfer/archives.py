@@ -1,7 +1,7 @@
 """Zip archives, looked at before anything in them is read: both NumPy's and PyTorch's files are such."""
 
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
@@ -13,7 +13,7 @@ _METHODS = {zipfile.ZIP_STORED: "stored", zipfile.ZIP_DEFLATED: "deflated"}
 
 
 @contextmanager
-def open_archive(path: Path) -> Iterator[zipfile.ZipFile]:
+def open_archive(path: Path) -> Generator[zipfile.ZipFile]:
     """A zip archive whose directory makes sense; its members' checksums are compared as they are read.
 
     Raises:

@@ -1,7 +1,7 @@
 """Loaded weights to a model's places, with a report of where each went."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar
 
@@ -238,7 +238,7 @@ def _places(params: PyTree) -> dict[str, Any]:
     return {name: leaf for part in trees for name, leaf in tree.named(part).items()}
 
 
-def _map_places(function, params: Any) -> Any:
+def _map_places(function: Callable[[str, Any], Any], params: PyTree) -> PyTree:
     if isinstance(params, tuple):
         return type(params)(*(tree.map_named(function, part) for part in params))
     return tree.map_named(function, params)

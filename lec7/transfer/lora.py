@@ -1,12 +1,15 @@
 """LoRA: weights stay as they are, and products of two thin matrices are trained beside them."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 
 from lec7 import random, tree
 from lec7.errors import InputError
 from lec7.models import Model, Variables
-from lec7.typing import Params
+from lec7.models.contract import ModelState
+from lec7.typing import Key, Params
 
 LORA = "lora"
 """The name of what is trained, beside the model's own parameters."""
@@ -40,7 +43,7 @@ def lora(model: Model, where: str, rank: int) -> Model:
     if rank < 1:
         raise InputError(f"rank is {rank}, expected at least 1")
 
-    def init(key, inputs):
+    def init(key: Key, inputs: Any) -> Variables:
         params, state = model.init(key, inputs)
         if LORA in params:
             raise InputError(f"the model has parameters called {LORA!r} already; merge them first")
@@ -59,7 +62,7 @@ def lora(model: Model, where: str, rank: int) -> Model:
             }
         return Variables({**params, LORA: _nested(factors)}, state)
 
-    def apply(variables, inputs, *, train, key=None):
+    def apply(variables: Variables, inputs: Any, *, train: bool, key: Key | None = None) -> tuple[Any, ModelState]:
         return model.apply(merge(variables), inputs, train=train, key=key)
 
     return Model(init, apply)
@@ -86,7 +89,7 @@ def merge(variables: Variables) -> Variables:
 
 def _nested(leaves: dict[str, dict[str, jax.Array]]) -> Params:
     """Nested dicts from names."""
-    nest: dict = {}
+    nest: dict[str, Any] = {}
     for name, value in leaves.items():
         *parents, last = name.split("/")
         node = nest

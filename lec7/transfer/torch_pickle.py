@@ -88,7 +88,17 @@ def _size(lengths: Any) -> tuple[int, ...]:
     return _numbers(lengths, "torch.Size")
 
 
-def _tensor(storage, offset, shape, strides, grad=False, hooks=None, metadata=None, *, dtype=None) -> Tensor:
+def _tensor(
+    storage: Any,
+    offset: Any,
+    shape: Any,
+    strides: Any,
+    grad: Any = False,
+    hooks: Any = None,
+    metadata: Any = None,
+    *,
+    dtype: np.dtype | None = None,
+) -> Tensor:
     shape, strides = _numbers(shape, "a tensor's shape"), _numbers(strides, "a tensor's strides")
     _numbers((offset,), "a tensor's offset")
     if not isinstance(storage, Storage) or len(shape) != len(strides):
@@ -104,13 +114,15 @@ def _tensor(storage, offset, shape, strides, grad=False, hooks=None, metadata=No
     return Tensor(storage, dtype, offset, shape, strides, bool(flags.get("conj")), bool(flags.get("neg")))
 
 
-def _tensor_v3(storage, offset, shape, strides, grad, hooks, dtype, metadata=None) -> Tensor:
+def _tensor_v3(
+    storage: Any, offset: Any, shape: Any, strides: Any, grad: Any, hooks: Any, dtype: Any, metadata: Any = None
+) -> Tensor:
     if not isinstance(dtype, np.dtype):
         raise InputError(f"a tensor's dtype is {type(dtype).__name__}")
     return _tensor(storage, offset, shape, strides, metadata=metadata, dtype=dtype)
 
 
-def _parameter(tensor, grad, hooks, state=None) -> Tensor:
+def _parameter(tensor: Any, grad: Any, hooks: Any, state: Any = None) -> Tensor:
     if not isinstance(tensor, Tensor):
         raise InputError(f"a parameter of {type(tensor).__name__}; it has to be of a tensor")
     return tensor
