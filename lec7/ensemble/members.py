@@ -26,6 +26,7 @@ from lec7.experiment.evaluation import (
     snapshot_weights,
 )
 from lec7.models import Model, Variables
+from lec7.models.contract import ModelState
 from lec7.random import MOST_SEED
 from lec7.train import (
     TrainState,
@@ -38,7 +39,7 @@ from lec7.train import (
     windows,
 )
 from lec7.train.lanes import check_chunk, copy_out, deal_out, hanging, length
-from lec7.typing import Device, Metrics, PyTree
+from lec7.typing import Device, Key, Metrics, PyTree
 
 SEED = jax.ShapeDtypeStruct((), jnp.int32)
 """A seed that nobody knows."""
@@ -94,7 +95,7 @@ class Ensemble:
     def model(self) -> Model:
         """The model of a member, whose variables are a pair: its own, and its seed, on which the model may hang."""
 
-        def apply(variables: Any, inputs, *, train, key=None):
+        def apply(variables: Any, inputs: Any, *, train: bool, key: Key | None = None) -> tuple[Any, ModelState]:
             own, seed = variables
             return self.build(seed).model.apply(own, inputs, train=train, key=key)
 
@@ -176,14 +177,16 @@ class Ensemble:
         """For all members, a function of a state, an experiment, its training examples, and what they share."""
 
         @functools.wraps(function)
-        def of_member(state, seed, source, *shared):
+        def of_member(state: TrainState, seed: jax.Array, source: data.ArraySource, *shared: Any) -> Any:
             return function(state, self.build(seed), source, *shared)
 
         return self._lanes(of_member, mapped=3 if self._has_own_examples else 2)
 
     @cached_property
     def _window(self) -> Callable[..., tuple[TrainState, Metrics]]:
-        def window(state, member, source, count):
+        def window(
+            state: TrainState, member: Experiment, source: data.ArraySource, count: jax.Array
+        ) -> tuple[TrainState, Metrics]:
             return scan(member.make_step(), member.log_every, draw(member.batch_size))(state, source, count)
 
         return jit(self._of_members(window))
@@ -305,7 +308,7 @@ def _seeds(given: Any) -> tuple[int, ...]:
 def _check_traced(build: Callable[[Any], Experiment]) -> None:
     """Refuses an experiment that can't be built with a seed which only the compiled program knows."""
 
-    def both(seed):
+    def both(seed: jax.Array) -> tuple[data.Source, TrainState]:
         member = build(seed)
         return member.test, member.init()
 

@@ -12,7 +12,10 @@ from lec7.experiment.evaluation import SNAPSHOTS, kinds, snapshot_weights
 from lec7.train import TrainState, make_evaluate_members, together_and_each
 from lec7.train.evaluate import mean_over
 from lec7.train.lanes import length
-from lec7.typing import Metrics
+from lec7.typing import Batch, Metrics
+
+_JointAndEach = tuple[Metrics, Metrics]
+"""Figures of all members together, and of each."""
 
 
 class Line(NamedTuple):
@@ -50,13 +53,13 @@ def report(trained: Experiment | Ensemble, state: TrainState) -> list[Line]:
     first, chunk, devices = (trained.first, trained.chunk, trained.devices) if many else (trained, 1, ())
     own, of_scores = together_and_each(first.loss, first.how), score_rows(first.how)
 
-    def rows(outputs, batch, weights):
+    def rows(outputs: Any, batch: Batch, weights: jax.Array | None) -> tuple[_JointAndEach, _JointAndEach]:
         scored = of_scores(outputs, batch, weights) if first.classifies else ({}, {})
         return own(outputs, batch, weights), scored
 
     measure = jax.jit(make_evaluate_members(trained.model, rows, first.seen, chunk=chunk, devices=devices))
 
-    def figures(members: Any, weights: jax.Array | None) -> tuple[Metrics, Metrics]:
+    def figures(members: Any, weights: jax.Array | None) -> _JointAndEach:
         (joint, each), scored = mean_over(first.test, lambda test: measure(members, test, weights), first.mesh)
         joint_scores, each_scores = finished(*scored) if first.classifies else scored
         return _in_order(joint | joint_scores), _in_order(each | each_scores)
