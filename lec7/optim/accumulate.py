@@ -1,6 +1,6 @@
 """Gradients of several micro-batches summed to one step: a batch larger than memory."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -8,7 +8,7 @@ import optax
 
 from lec7.optim.apply import Applying, apply_gradients, no_updates
 from lec7.ranges import check_count
-from lec7.typing import PyTree, wide
+from lec7.typing import Params, PyTree, Scalar, wide
 
 
 class AccumulateState(NamedTuple):
@@ -61,21 +61,21 @@ def accumulate(tx: optax.GradientTransformation, k: int) -> Applying:
     check_count("k", k, "the number of micro-batches of a step")
     tx = optax.with_extra_args_support(tx)
 
-    def init(params):
+    def init(params: Params) -> AccumulateState:
         total = jax.tree.map(lambda x: jnp.zeros(x.shape, wide(x.dtype)), params)
         return AccumulateState(jnp.zeros((), jnp.int32), total, jnp.zeros((), float), tx.init(params))
 
-    def sums(grads, state, value):
+    def sums(grads: PyTree, state: AccumulateState, value: Scalar | None) -> AccumulateState:
         """The state with one micro-batch more; the inner state as it was."""
 
-        def plus(total, x):
+        def plus(total: jax.Array, x: jax.Array | float) -> jax.Array:
             return (jnp.where(state.i == 0, 0, total) + x).astype(total.dtype)
 
         # Outside of the condition: inside, XLA would not sum in place.
         total = jax.tree.map(plus, state.total, grads)
         return AccumulateState((state.i + 1) % k, total, plus(state.value, 0 if value is None else value), state.inner)
 
-    def means(state, grads, extra):
+    def means(state: AccumulateState, grads: PyTree, extra: dict[str, Any]) -> tuple[PyTree, dict[str, Any]]:
         """The mean gradient, and the extra arguments that belong to it."""
         g = jax.tree.map(lambda total, g: (total / k).astype(g.dtype), state.total, grads)
         if extra.get("value") is not None:
@@ -84,7 +84,9 @@ def accumulate(tx: optax.GradientTransformation, k: int) -> Applying:
             extra = extra | {"grad": g}
         return g, extra
 
-    def update(grads, state, params=None, **extra):
+    def update(
+        grads: PyTree, state: AccumulateState, params: Params | None = None, **extra: Any
+    ) -> tuple[PyTree, AccumulateState]:
         state = sums(grads, state, extra.get("value"))
 
         def step():
@@ -94,7 +96,7 @@ def accumulate(tx: optax.GradientTransformation, k: int) -> Applying:
         updates, inner = jax.lax.cond(state.i == 0, step, lambda: (no_updates(step), state.inner))
         return updates, state._replace(inner=inner)
 
-    def apply(grads, state, params, **extra):
+    def apply(grads: PyTree, state: AccumulateState, params: Params, **extra: Any) -> tuple[Params, AccumulateState]:
         state = sums(grads, state, extra.get("value"))
 
         def step():

@@ -1,14 +1,14 @@
 """Directions with a rate of their own for each parameter: AdaGrad, RMSProp, Adam and Adam's relatives."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
 
 from lec7.optim.leafwise import decays, each, numbers, real, square, zeros
-from lec7.typing import PyTree, Scalar
+from lec7.typing import Params, PyTree, Scalar
 
 
 class SquaresState(NamedTuple):
@@ -37,7 +37,7 @@ def scale_by_adagrad(
     """
     initial, eps = numbers(initial=initial, eps=eps)
 
-    def update(updates, state, params=None, **extra):
+    def update(updates: PyTree, state: SquaresState | Any, params: Params | None = None, **extra: Any):
         s = each(lambda s, g: s + square(g), state.s, updates)
         return each(lambda g, s: _quotient(g, s, eps, eps_in_root), updates, s), SquaresState(s)
 
@@ -66,7 +66,7 @@ def scale_by_rms(
     """
     (decay,), (eps,) = decays(decay=decay), numbers(eps=eps)
 
-    def update(updates, state, params=None, **extra):
+    def update(updates: PyTree, state: SquaresState | Any, params: Params | None = None, **extra: Any):
         s = each(lambda s, g: decay * s + (1 - decay) * square(g), state.s, updates)
         return each(lambda g, s: _quotient(g, s, eps, eps_in_root), updates, s), SquaresState(s)
 
@@ -111,26 +111,19 @@ def scale_by_adam(b1: Scalar = 0.9, b2: Scalar = 0.999, eps: Scalar = 1e-7) -> o
     """
     (b1, b2), (eps,) = decays(b1=b1, b2=b2), numbers(eps=eps)
 
-    def init(params):
+    def init(params: Params) -> AdamState:
         return AdamState(jnp.zeros((), jnp.int32), zeros(params), real(params))
 
-    def update(updates, state, params=None, **extra):
+    def update(updates: PyTree, state: AdamState | Any, params: Params | None = None, **extra: Any):
         t, m, s = _moments(updates, state, b1, b2)
         m_unbias, s_unbias = 1 / (1 - b1**t), 1 / (1 - b2**t)
 
-        def direction(g, m, s):
+        def direction(g: jax.Array, m: jax.Array, s: jax.Array) -> jax.Array:
             return (m * m_unbias) / (jnp.sqrt(s * s_unbias) + eps)
 
         return each(direction, updates, m, s), AdamState(t, m, s)
 
     return optax.GradientTransformationExtraArgs(init, update)
-
-
-def _moments(updates: PyTree, state, b1: jax.Array, b2: jax.Array) -> tuple[jax.Array, PyTree, PyTree]:
-    """The number of this step, and both moments after it."""
-    m = each(lambda m, g: b1 * m + (1 - b1) * g, state.m, updates)
-    s = each(lambda s, g: b2 * s + (1 - b2) * square(g), state.s, updates)
-    return state.t + 1, m, s
 
 
 class AmsgradState(NamedTuple):
@@ -169,16 +162,16 @@ def scale_by_amsgrad(
     """
     (b1, b2), (eps,) = decays(b1=b1, b2=b2), numbers(eps=eps)
 
-    def init(params):
+    def init(params: Params) -> AmsgradState:
         return AmsgradState(jnp.zeros((), jnp.int32), zeros(params), real(params), real(params))
 
-    def update(updates, state, params=None, **extra):
+    def update(updates: PyTree, state: AmsgradState | Any, params: Params | None = None, **extra: Any):
         t, m, s = _moments(updates, state, b1, b2)
         m_unbias, s_unbias = 1 / (1 - b1**t), 1 / (1 - b2**t)
         before, after = (s_unbias, 1.0) if max_of_unbiased else (1.0, s_unbias)
         s_max = each(lambda s_max, s: jnp.maximum(s_max, s * before), state.s_max, s)
 
-        def direction(g, m, s_max):
+        def direction(g: jax.Array, m: jax.Array, s_max: jax.Array) -> jax.Array:
             return (m * m_unbias) / (jnp.sqrt(s_max * after) + eps)
 
         return each(direction, updates, m, s_max), AmsgradState(t, m, s, s_max)
@@ -225,19 +218,28 @@ def scale_by_nadam(
     (b1, b2), (eps,) = decays(b1=b1, b2=b2), numbers(eps=eps)
     momentum = (lambda t: b1) if mu is None else mu
 
-    def init(params):
+    def init(params: Params) -> NadamState:
         return NadamState(jnp.zeros((), jnp.int32), zeros(params), real(params), jnp.ones((), float))
 
-    def update(updates, state, params=None, **extra):
+    def update(updates: PyTree, state: NadamState | Any, params: Params | None = None, **extra: Any):
         t, m, s = _moments(updates, state, b1, b2)
         now, later = momentum(t.astype(float)), momentum((t + 1).astype(float))
         product = state.mu_product * now
         s_unbias = 1 / (1 - b2**t)
 
-        def direction(g, m, s):
+        def direction(g: jax.Array, m: jax.Array, s: jax.Array) -> jax.Array:
             ahead = later * m / (1 - product * later) + (1 - now) * g / (1 - product)
             return ahead / (jnp.sqrt(s * s_unbias) + eps)
 
         return each(direction, updates, m, s), NadamState(t, m, s, product)
 
     return optax.GradientTransformationExtraArgs(init, update)
+
+
+def _moments(
+    updates: PyTree, state: AdamState | AmsgradState | NadamState, b1: jax.Array, b2: jax.Array
+) -> tuple[jax.Array, PyTree, PyTree]:
+    """The number of this step, and both moments after it."""
+    m = each(lambda m, g: b1 * m + (1 - b1) * g, state.m, updates)
+    s = each(lambda s, g: b2 * s + (1 - b2) * square(g), state.s, updates)
+    return state.t + 1, m, s

@@ -1,6 +1,6 @@
 """Weight decay: shrinking the parameters a little at each step."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +10,7 @@ from lec7 import tree
 from lec7.errors import InputError
 from lec7.optim.leafwise import each
 from lec7.ranges import NOT_NEGATIVE, check
-from lec7.typing import PyTree, Scalar, Schedule
+from lec7.typing import Params, PyTree, Scalar, Schedule
 
 
 class DecayState(NamedTuple):
@@ -74,15 +74,15 @@ def _add_decay(rate: Scalar | Schedule, where: str) -> optax.GradientTransformat
     if not callable(rate):
         check("the rate of weight decay", rate, NOT_NEGATIVE, "the part that a step of rate 1 takes off a parameter")
 
-    def rates(t, params):
+    def rates(t: jax.Array, params: Params) -> PyTree:
         now = jnp.asarray(rate(t) if callable(rate) else rate, float)
         return jax.tree.map(lambda chosen: jnp.where(chosen, now, 0), tree.select(params, where))
 
-    def init(params):
+    def init(params: Params) -> DecayState:
         t = jnp.zeros((), jnp.int32)
         return DecayState(t, rates(t, params))
 
-    def update(updates, state, params=None, **extra):
+    def update(updates: PyTree, state: DecayState | Any, params: Params | None = None, **extra: Any):
         if params is None:
             raise InputError("weight decay needs the parameters: call update(updates, state, params)")
         now = rates(state.t, params)

@@ -1,11 +1,11 @@
 """Directions with a velocity: momentum and Nesterov's."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import optax
 
 from lec7.optim.leafwise import decays, each, zeros
-from lec7.typing import PyTree, Scalar
+from lec7.typing import Params, PyTree, Scalar
 
 
 class MomentumState(NamedTuple):
@@ -34,7 +34,7 @@ def scale_by_momentum(rho: Scalar = 0.9) -> optax.GradientTransformationExtraArg
     """
     (rho,) = decays(rho=rho)
 
-    def update(updates, state, params=None, **extra):
+    def update(updates: PyTree, state: MomentumState | Any, params: Params | None = None, **extra: Any):
         v = each(lambda v, g: rho * v + g, state.v, updates)
         return each(lambda g, v: v, updates, v), MomentumState(v)
 
@@ -62,7 +62,7 @@ def scale_by_nesterov(rho: Scalar = 0.9) -> optax.GradientTransformationExtraArg
     """
     (rho,) = decays(rho=rho)
 
-    def update(updates, state, params=None, **extra):
+    def update(updates: PyTree, state: MomentumState | Any, params: Params | None = None, **extra: Any):
         v = each(lambda v, g: rho * v + g, state.v, updates)
         return each(lambda g, v: g + rho * v, updates, v), MomentumState(v)
 

@@ -1,6 +1,6 @@
 """Steps whose gradient is NaN or infinite are passed over and counted; too many in a row stop the run."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +10,7 @@ import optax
 from lec7 import tree
 from lec7.optim.apply import Applying, apply_gradients, no_updates
 from lec7.ranges import NOT_NEGATIVE, check
-from lec7.typing import PyTree
+from lec7.typing import Params, PyTree
 
 
 class SkipState(NamedTuple):
@@ -72,17 +72,17 @@ def skip_nonfinite(tx: optax.GradientTransformation, limit: int | jax.Array) -> 
     limit = jnp.asarray(limit, jnp.int32)
     tx = optax.with_extra_args_support(tx)
 
-    def init(params):
+    def init(params: Params) -> SkipState:
         # Two arrays: a state that is donated shares no memory within.
         in_row, total = jnp.zeros((), jnp.int32), jnp.zeros((), jnp.int32)
         return SkipState(in_row, total, limit, tx.init(params))
 
-    def counted(state, finite, inner):
+    def counted(state: SkipState, finite: jax.Array, inner: PyTree) -> SkipState:
         skip = (~finite).astype(jnp.int32)
         in_row = jnp.where(finite & (state.in_row <= state.limit), 0, state.in_row + skip)
         return SkipState(in_row, state.total + skip, state.limit, inner)
 
-    def update(grads, state, params=None, **extra):
+    def update(grads: PyTree, state: SkipState, params: Params | None = None, **extra: Any) -> tuple[PyTree, SkipState]:
         def step():
             return tx.update(grads, state.inner, params, **extra)
 
@@ -90,7 +90,7 @@ def skip_nonfinite(tx: optax.GradientTransformation, limit: int | jax.Array) -> 
         updates, inner = jax.lax.cond(finite, step, lambda: (no_updates(step), state.inner))
         return updates, counted(state, finite, inner)
 
-    def apply(grads, state, params, **extra):
+    def apply(grads: PyTree, state: SkipState, params: Params, **extra: Any) -> tuple[Params, SkipState]:
         def step():
             return apply_gradients(tx, grads, state.inner, params, **extra)
 

@@ -12,7 +12,7 @@ import optax
 from lec7 import tree
 from lec7.errors import InputError, nearest
 from lec7.optim.leafwise import each, zeros
-from lec7.typing import PyTree, Scalar
+from lec7.typing import Params, PyTree, Scalar, ValueFn
 
 
 @jax.tree_util.register_dataclass
@@ -49,7 +49,7 @@ def frozen() -> optax.GradientTransformationExtraArgs:
     ['stem/w']
     """
 
-    def update(updates, state, params=None, **extra):
+    def update(updates: PyTree, state: FrozenState | Any, params: Params | None = None, **extra: Any):
         return zeros(updates), state
 
     return optax.GradientTransformationExtraArgs(lambda params: FrozenState(), update)
@@ -75,16 +75,24 @@ def groups(members: Mapping[str, optax.GradientTransformation]) -> optax.Gradien
     """
     optimizers = {pattern: optax.with_extra_args_support(member) for pattern, member in members.items()}
 
-    def init(params) -> Any:
+    def init(params: Params) -> Any:
         labels = _first_matches(params, list(optimizers))
         inner = tuple(member.init(_only(params, labels, pattern)) for pattern, member in optimizers.items())
         return GroupsState(inner, tuple(optimizers), tuple(labels.items()))
 
-    def update(updates, state, params=None, *, grad=None, value_fn=None, **extra):
+    def update(
+        updates: PyTree,
+        state: GroupsState | Any,
+        params: Params | None = None,
+        *,
+        grad: PyTree | None = None,
+        value_fn: ValueFn | None = None,
+        **extra: Any,
+    ) -> tuple[PyTree, Any]:
         labels, inner = dict(state.labels), []
         for (pattern, member), before in zip(optimizers.items(), state.inner, strict=True):
 
-            def part(whole, pattern=pattern):
+            def part(whole: PyTree, pattern: str = pattern) -> PyTree:
                 return _only(whole, labels, pattern)
 
             if grad is not None:
@@ -138,7 +146,7 @@ def scale_by_path(
     {'blocks': [{'w': 0.5}, {'w': 1.0}], 'head': 1.0}
     """
 
-    def factor(labels, name):
+    def factor(labels: Mapping[str, str], name: str) -> jax.Array:
         if name not in labels:
             return jnp.ones((), float)
         value = factors[labels[name]]
@@ -147,11 +155,11 @@ def scale_by_path(
             value = value(*(match.groups() if match else ()))
         return jnp.asarray(value, float)
 
-    def init(params):
+    def init(params: Params) -> PathFactorState:
         labels = _first_matches(params, list(factors), all_leaves=False)
         return PathFactorState(tree.map_named(lambda name, _: factor(labels, name), params))
 
-    def update(updates, state, params=None, **extra):
+    def update(updates: PyTree, state: PathFactorState | Any, params: Params | None = None, **extra: Any):
         return each(lambda g, factor: factor * g, updates, state.factor), state
 
     return optax.GradientTransformationExtraArgs(init, update)
@@ -184,7 +192,7 @@ def _only(whole: PyTree, labels: Mapping[str, str], pattern: str) -> PyTree:
 def _filled(whole: PyTree, part: PyTree) -> PyTree:
     """The tree with a group's leaves in their places."""
 
-    def is_empty(node):
+    def is_empty(node: PyTree) -> bool:
         return isinstance(node, optax.MaskedNode)
 
     return jax.tree.map(lambda mine, leaf: leaf if is_empty(mine) else mine, part, whole, is_leaf=is_empty)

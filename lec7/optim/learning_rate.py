@@ -1,7 +1,7 @@
 """The step downhill, and the rates in force."""
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +10,7 @@ import optax
 from lec7.optim.groups import GroupsState
 from lec7.optim.leafwise import each
 from lec7.ranges import NOT_NEGATIVE, check
-from lec7.typing import PyTree, Scalar, Schedule
+from lec7.typing import Params, PyTree, Scalar, Schedule
 
 
 class LearningRateState(NamedTuple):
@@ -36,14 +36,14 @@ def scale_by_learning_rate(learning_rate: Scalar | Schedule) -> optax.GradientTr
     if not callable(learning_rate):
         check("learning_rate", learning_rate, NOT_NEGATIVE, "how far a step goes; uphill goes a loss of the other sign")
 
-    def rate(t):
+    def rate(t: jax.Array) -> jax.Array:
         return jnp.asarray(learning_rate(t) if callable(learning_rate) else learning_rate, float)
 
-    def init(params):
+    def init(params: Params) -> LearningRateState:
         t = jnp.zeros((), jnp.int32)
         return LearningRateState(t, rate(t))
 
-    def update(updates, state, params=None, **extra):
+    def update(updates: PyTree, state: LearningRateState | Any, params: Params | None = None, **extra: Any):
         a = rate(state.t)
         return each(lambda g: -a * g, updates), LearningRateState(state.t + 1, a)
 
@@ -69,7 +69,7 @@ def learning_rates(opt_state: PyTree) -> dict[str, jax.Array]:
 
 
 def _rates(opt_state: PyTree, name: str) -> Iterator[tuple[str, jax.Array]]:
-    def is_known(node):
+    def is_known(node: PyTree) -> bool:
         return isinstance(node, LearningRateState | GroupsState)
 
     for node in jax.tree.leaves(opt_state, is_leaf=is_known):

@@ -1,7 +1,7 @@
 """What a researcher looks at while training: norms of gradients, updates and parameters, by groups of leaves."""
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -14,7 +14,7 @@ from lec7.optim.finite import SkipState
 from lec7.optim.leafwise import square, zeros
 from lec7.optim.second_order import Found
 from lec7.schedules import PlateauState
-from lec7.typing import PyTree, wide
+from lec7.typing import Params, PyTree, wide
 
 
 class MonitorState(NamedTuple):
@@ -55,11 +55,11 @@ def monitor(tx: optax.GradientTransformation, groups: Mapping[str, str] | None =
     patterns = dict(groups or {})
     tx = optax.with_extra_args_support(tx)
 
-    def measure(grads, updates, params):
+    def measure(grads: PyTree, updates: PyTree, params: Params) -> dict[str, jax.Array]:
         members = {"": jax.tree.map(lambda _: True, params)}
         members |= {f"/{name}": tree.select(params, pattern) for name, pattern in patterns.items()}
         g, u, x = (jax.tree.map(_square, values) for values in (grads, updates, params))
-        figures = {}
+        figures: dict[str, jax.Array] = {}
         for group, member in members.items():
             gradient, update, parameter = (_norm(squares, member) for squares in (g, u, x))
             figures |= {
@@ -70,17 +70,17 @@ def monitor(tx: optax.GradientTransformation, groups: Mapping[str, str] | None =
             }
         return figures
 
-    def init(params):
+    def init(params: Params) -> MonitorState:
         nothing = zeros(params)
         return MonitorState(measure(nothing, nothing, params), tx.init(params))
 
-    def update(grads, state, params=None, **extra):
+    def update(grads: PyTree, state: MonitorState, params: Params | None = None, **extra: Any):
         if params is None:
             raise InputError("monitor measures parameters: call update(grads, state, params)")
         updates, inner = tx.update(grads, state.inner, params, **extra)
         return updates, MonitorState(measure(grads, updates, params), inner)
 
-    def apply(grads, state, params, **extra):
+    def apply(grads: PyTree, state: MonitorState, params: Params, **extra: Any):
         if isinstance(tx, Applying):
             new, inner = apply_gradients(tx, grads, state.inner, params, **extra)
             updates = jax.tree.map(lambda new, x: new.astype(wide(x.dtype)) - x.astype(wide(x.dtype)), new, params)

@@ -1,13 +1,11 @@
 """The function that is minimised, as the methods of second order see it."""
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 
 from lec7 import tree
 from lec7.errors import InputError
-from lec7.typing import DTypeLike, Params, PyTree, ValueFn
+from lec7.typing import DTypeLike, Params, PyTree, Scalar, ValueFn
 
 
 def once(value_fn: ValueFn) -> ValueFn:
@@ -55,7 +53,7 @@ def check_params(params: Params) -> None:
 
 
 def checked(
-    method: str, grads: PyTree, params: Params | None, value: Any, value_fn: ValueFn | None, dtype: DTypeLike
+    method: str, grads: PyTree, params: Params | None, value: Scalar | None, value_fn: ValueFn | None, dtype: DTypeLike
 ) -> tuple[jax.Array, ValueFn]:
     """The value in `dtype` and the function, traced once, of an `update` that needs both.
 
