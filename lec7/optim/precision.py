@@ -1,6 +1,5 @@
 """Parameters in bfloat16 (or float16) with a master copy in float32."""
 
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -11,7 +10,7 @@ from jax.typing import DTypeLike
 from lec7 import random, tree
 from lec7.errors import InputError
 from lec7.optim.apply import Applying, apply_gradients
-from lec7.typing import Key, Params, PyTree, wide
+from lec7.typing import Key, Params, PyTree, ValueFn, wide
 
 
 class PrecisionState(NamedTuple):
@@ -84,7 +83,7 @@ def mixed_precision(
     full = wide(low)
     tx = optax.with_extra_args_support(tx)
 
-    def init(params):
+    def init(params: Params) -> PrecisionState:
         for name, x in tree.named(params).items():
             if _is_floating(x) and x.dtype != low:
                 raise InputError(
@@ -95,30 +94,30 @@ def mixed_precision(
         rounding = jax.random.key(0) if key is None else key
         return PrecisionState(jnp.zeros((), jnp.int32), rounding, master, store(tx.init(master), master))
 
-    def store(inner, master):
+    def store(inner: PyTree, master: PyTree) -> PyTree:
         """The inner state as it is kept: arrays shaped like a parameter in `kept`, but for what has its own dtype."""
         shapes = {x.shape for x in jax.tree.leaves(master)} - {()}
 
-        def one(x):
+        def one(x: Any) -> Any:
             return x if _has_own_dtype(x) or not _is_floating(x) or x.shape not in shapes else x.astype(kept)
 
         return jax.tree.map(one, inner, is_leaf=_has_own_dtype)
 
-    def load(inner, master):
+    def load(inner: PyTree, master: PyTree) -> PyTree:
         """The inner state as `tx` made it."""
         own = jax.eval_shape(tx.init, master)
         return jax.tree.map(lambda x, like: x if x.dtype == like.dtype else x.astype(like.dtype), inner, own)
 
-    def rounded(state):
+    def rounded(state: PrecisionState) -> Params:
         if key is None:
             return cast(state.master, low)
 
-        def stochastic(name, x):
+        def stochastic(name: str, x: jax.Array) -> jax.Array:
             return stochastic_round(random.stream(state.key, name, state.t), x, low) if _is_floating(x) else x
 
         return tree.map_named(stochastic, state.master)
 
-    def apply(grads, state, params, **extra):
+    def apply(grads: PyTree, state: PrecisionState, params: Params, **extra: Any) -> tuple[Params, PrecisionState]:
         if extra.get("grad") is not None:
             extra = extra | {"grad": cast(extra["grad"], full)}
         if extra.get("value_fn") is not None:
@@ -128,7 +127,7 @@ def mixed_precision(
         state = PrecisionState(state.t + 1, state.key, master, store(inner, master))
         return rounded(state), state
 
-    def update(grads, state, params=None, **extra):
+    def update(grads: PyTree, state: PrecisionState, params: Params | None = None, **extra: Any):
         if params is None:
             raise InputError("mixed_precision moves parameters to a rounded copy: call update(grads, state, params)")
         new, state = apply(grads, state, params, **extra)
@@ -166,7 +165,7 @@ def stochastic_round(key: Key, x: jax.Array, dtype: DTypeLike) -> jax.Array:
     return ((floor + up) * q).astype(dtype)
 
 
-def _at_rounded(value_fn: Callable[[Params], Any], low: DTypeLike) -> Callable[[Params], Any]:
+def _at_rounded(value_fn: ValueFn, low: DTypeLike) -> ValueFn:
     """The objective as the model has it, of parameters in float32."""
     return lambda params: value_fn(cast(params, low))
 
