@@ -120,6 +120,24 @@ def test_known_names_with_wrong_arguments(arguments, refused):
     both(refused, state_dict(TENSOR + arguments + b"R"), "can't be loaded")
 
 
+TOO_LARGE = b"\x8a\x09" + b"\x00" * 7 + b"\x80\x00"  # 2**63
+
+
+@pytest.mark.parametrize(
+    ("code", "what"),
+    [
+        (b"ctorch\nSize\n(K\x01" + TOO_LARGE + b"t\x85R", "torch.Size"),
+        (TENSOR + b"(" + FLOATS + b"K\x00" + TOO_LARGE + b"\x85K\x01\x85\x89}tR", "a tensor's shape"),
+        (TENSOR + b"(" + FLOATS + b"K\x00K\x04\x85" + TOO_LARGE + b"\x85\x89}tR", "a tensor's strides"),
+        (TENSOR + b"(" + FLOATS + TOO_LARGE + b"K\x04\x85K\x01\x85\x89}tR", "a tensor's offset"),
+        (FLOATS.replace(b"K\x04tQ", TOO_LARGE + b"tQ"), "a storage's size"),
+        (FLOATS.replace(b"K\x04tQ", b"K\x04(NK\x01" + TOO_LARGE + b"ttQ"), "a part of a storage"),
+    ],
+)
+def test_a_number_of_more_than_63_bits_is_refused_by_what_it_is(code, what, refused):
+    both(refused, state_dict(code), f"loaded: {what} is 'tuple' with other things than whole numbers from 0 on")
+
+
 def test_storages_are_checked_before_arrays_are_made(refused):
     four = struct.pack("<q4f", 4, 1, 2, 3, 4)
     fits = tensor(b"K\x00", b"K\x02K\x02\x86", b"K\x02K\x01\x86")

@@ -1,6 +1,7 @@
 """Safetensors, NumPy's, Flax's and Orbax's files, in paths, packages and the hub's cache."""
 
 import sys
+import zipfile
 
 import jax
 import jax.numpy as jnp
@@ -76,6 +77,39 @@ def test_a_folder_that_is_no_checkpoint_says_what_it_has(tmp_path):
     SAVE["npz"](tmp_path / "model.npz", {"a": np.ones(2)})
     with pytest.raises(InputError, match=r"give a file in it: .*model\.npz"):
         load(tmp_path)
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".npz", ".msgpack", ".pth", ".pt", ".bin"])
+def test_a_folder_with_a_file_of_weights_names_it(suffix, tmp_path):
+    for name in ("a.txt", f"b{suffix}", f"c{suffix}"):
+        (tmp_path / name).touch()
+    with pytest.raises(InputError, match=rf"no Orbax checkpoint; give a file in it: .*/b\{suffix}$"):
+        load(tmp_path)
+
+
+def test_a_folder_of_other_things_tells_eight_of_them(tmp_path):
+    for name in "ihgfedcba":
+        (tmp_path / name).touch()
+    with pytest.raises(InputError, match=r"no Orbax checkpoint; it has a, b, c, d, e, f, g, h in it$"):
+        load(tmp_path)
+
+
+def test_of_a_checkpoint_s_only_item_the_name_may_be_left_out(tmp_path):
+    with ocp.PyTreeCheckpointer() as checkpointer:
+        for step in ("run/9", "run/10"):
+            checkpointer.save(tmp_path / step / "state", {"params": {"w": np.ones(2)}, "step": np.int32(3)})
+    for item, names in {None: {"params/w", "step"}, "params": {"w"}, "state": {"params/w", "step"}}.items():
+        assert load(tmp_path / "run" / "10", item=item).keys() == names
+    assert load(tmp_path / "run" / "10", item="state/params").keys() == {"w"}
+    with pytest.raises(InputError, match=r"there are checkpoints in it, as .*run/10$"):
+        load(tmp_path / "run")
+
+
+def test_numpy_s_format_is_read_in_both_versions(tmp_path):
+    for version in [(1, 0), (2, 0)]:
+        with zipfile.ZipFile(tmp_path / "weights", "w") as archive, archive.open("a.npy", "w") as file:
+            np.lib.format.write_array(file, np.arange(3), version)
+        np.testing.assert_array_equal(load(tmp_path / "weights")["a"], [0, 1, 2])
 
 
 def test_a_path_that_leads_nowhere_tells_the_nearest(tmp_path):
