@@ -6,6 +6,7 @@ A checkpoint has two items, the state and the averages in it, so that a run can 
 import contextlib
 import math
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -62,7 +63,7 @@ class Checkpoints:
     """
 
     def __init__(self, folder: Path, latest: int = 2, tidy: bool = True):
-        def score(metrics):
+        def score(metrics: Mapping[str, float]) -> float:
             return metrics["score"]
 
         kept = keep.AnyPreservationPolicy([keep.LatestN(latest), keep.BestN(get_metric_fn=score, n=1)])
@@ -85,7 +86,7 @@ class Checkpoints:
     def __enter__(self) -> "Checkpoints":
         return self
 
-    def __exit__(self, *error) -> None:
+    def __exit__(self, *error: object) -> None:
         self._manager.close()
 
     @property

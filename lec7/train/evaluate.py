@@ -44,7 +44,7 @@ def make_evaluate(
     """
 
     def evaluate(variables: Variables, source: data.Source) -> Metrics:
-        def rows(batch):
+        def rows(batch: Batch) -> Metrics:
             outputs, _ = model.apply(variables, inputs(batch), train=False)
             return loss(outputs, batch)
 
@@ -134,10 +134,10 @@ def make_refresh(
         else:
             size, count = _batches_of(len(source), batch_size, batches)
 
-            def draw(i):
+            def draw(i: jax.Array) -> Batch:
                 return source[whole(data.batch_indices(stream, i, len(source), size), mesh)]
 
-        def batch(i):
+        def batch(i: jax.Array) -> Any:
             return inputs(draw(i))
 
         return variables._replace(state=refreshed(model, variables, batch, count, stream))
@@ -213,11 +213,11 @@ def _means(rows: Callable[[Batch], PyTree], source: data.Source, batch_size: int
     length = len(source)
     size = min(batch_size, length)
 
-    def sums(start):
+    def sums(start: jax.Array) -> PyTree:
         # The last batch is filled up with copies of the last example, which do not count.
         places = start + jnp.arange(size)
 
-        def total(row):
+        def total(row: jax.Array) -> jax.Array:
             counts = (places < length).reshape(-1, *[1] * (row.ndim - 1))
             return jnp.sum(jnp.where(counts, row, 0), axis=0, dtype=wide(row.dtype))
 

@@ -43,7 +43,7 @@ class Ahead(Generic[Item]):
     def __enter__(self) -> "Ahead[Item]":
         return self
 
-    def __exit__(self, *error) -> None:
+    def __exit__(self, *error: object) -> None:
         self._ended.set()
         self._thread.join()
 

@@ -48,7 +48,7 @@ def lanes(
     """
     check_chunk(chunk)
 
-    def on_one_device(*arguments):
+    def on_one_device(*arguments: PyTree) -> PyTree:
         own, shared = arguments[:mapped], arguments[mapped:]
         if chunk is None:
             return jax.vmap(lambda *lane: function(*lane, *shared))(*own)
@@ -56,7 +56,7 @@ def lanes(
         return lax.map(lambda lane: function(*lane, *shared), own, batch_size=None if chunk == 1 else chunk)
 
     @functools.wraps(function)  # its name is that of the program in logs and profiles
-    def on_devices(*arguments):
+    def on_devices(*arguments: PyTree) -> PyTree:
         mesh = mesh_of(length(arguments[:mapped]), devices) if devices else None
         if mesh is None or mesh.size == 1:
             return on_one_device(*arguments)

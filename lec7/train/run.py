@@ -70,7 +70,7 @@ def scan(step: Step, most: int, draw: Draw = stacked) -> Callable[..., tuple[Tra
         return step(state, draw(data, state, i))
 
     def run(state: TrainState, data: Any, steps: int | jax.Array = most) -> tuple[TrainState, Metrics]:
-        def one(i, carry):
+        def one(i: jax.Array, carry: tuple[TrainState, Metrics]) -> tuple[TrainState, Metrics]:
             state, rows = carry
             state, metrics = drawn(data, state, jnp.int32(i))
             return state, jax.tree.map(lambda row, value: row.at[i].set(value), rows, metrics)

@@ -12,9 +12,10 @@ from lec7.augment import Pipeline
 from lec7.errors import InputError, entry
 from lec7.losses import Loss
 from lec7.models import Model, Variables
+from lec7.models.contract import ModelState
 from lec7.regularize import Penalty
 from lec7.train.state import TrainState
-from lec7.typing import Batch, Key, Metrics, PyTree
+from lec7.typing import Batch, Key, Metrics, Params, PyTree
 
 
 class Step(Protocol):
@@ -85,7 +86,7 @@ def make_step(
         if augment is not None:
             batch = augment(replicas.own(random.stream(state.key, "augment", state.step)), batch)
 
-        def objective(params):
+        def objective(params: Params) -> tuple[jax.Array, tuple[Metrics, ModelState]]:
             params = replicas.shared(params)
             params = tree.map_named(lambda name, x: jax.lax.stop_gradient(x) if name in frozen else x, params)
             outputs, model_state = model.apply(Variables(params, state.model_state), inputs(batch), train=True, key=key)
@@ -132,7 +133,7 @@ def _penalized(metrics: Metrics, terms: Metrics) -> Metrics:
     return metrics | terms | {"loss": sum(terms.values(), metrics["loss"])}
 
 
-def _unless_skipped(before: TrainState, opt_state: PyTree, model_state: Mapping[str, Any]) -> Mapping[str, Any]:
+def _unless_skipped(before: TrainState, opt_state: PyTree, model_state: ModelState) -> ModelState:
     """The model's new state, or the old one where `skip_nonfinite` skipped the step: batch statistics are NaN then."""
     old, new = optim.skipped(before.opt_state), optim.skipped(opt_state)
     if old is None or new is None:
