@@ -34,7 +34,8 @@ class Ending(NamedTuple):
 def ending(run: RunFolder) -> Ending:
     """How far a run came, and its figures."""
     try:
-        result, rows = run.result, run.metrics()
+        result: dict[str, Any] | None = run.result
+        rows = run.metrics()
     except InputError as error:
         return Ending(DAMAGED, 0, str(error), {})
     if result is None:

@@ -14,7 +14,7 @@ from lec7.models import Variables
 from lec7.train import TrainState
 from lec7.train.evaluate import mean_over
 from lec7.train.placement import everywhere
-from lec7.typing import Metrics
+from lec7.typing import Metrics, Params
 
 if TYPE_CHECKING:
     from lec7.experiment.definition import Experiment
@@ -54,7 +54,7 @@ def candidates(experiment: Experiment, state: TrainState, source: Any) -> dict[s
     """
     refresh = experiment.make_refresh()
 
-    def refreshed(params):
+    def refreshed(params: Params) -> Variables:
         return refresh(Variables(params, state.model_state), source, state.key)
 
     averages = averaging.averages(state.opt_state, state.params)

@@ -47,7 +47,7 @@ class Log:
     def __enter__(self) -> "Log":
         return self
 
-    def __exit__(self, *error) -> None:
+    def __exit__(self, *error: object) -> None:
         self._begun.close()
 
     def write(self, row: Mapping[str, Any]) -> None:
@@ -62,7 +62,7 @@ class NoLog:
     def __enter__(self) -> "NoLog":
         return self
 
-    def __exit__(self, *error) -> None:
+    def __exit__(self, *error: object) -> None:
         pass
 
     def write(self, row: Mapping[str, Any]) -> None:

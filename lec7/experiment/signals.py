@@ -3,7 +3,7 @@
 import contextlib
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
 from types import FrameType
 
 
@@ -45,7 +45,7 @@ class SharedStopRequest(StopRequest):
 
 
 @contextlib.contextmanager
-def stop_request(shared: bool = False) -> Iterator[StopRequest]:
+def stop_request(shared: bool = False) -> Generator[StopRequest]:
     """Catches the first SIGINT or SIGTERM; the second one acts as it would have without this.
 
     In a thread other than the main one Python hears no signals: they remain whoever's they were.

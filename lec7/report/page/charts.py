@@ -75,7 +75,7 @@ def curves(panel: Panel, title: str | None = None) -> Chart:
     runs = list(dict.fromkeys(line.run for line in panel.lines))
     kinds = sorted(dict.fromkeys(line.kind for line in panel.lines), key=_order)
     scale = 100 if panel.percent else 1
-    rows = [
+    rows: list[dict[str, Any]] = [
         {"run": line.run, "kind": line.kind, "step": step, "value": value * scale, "dot": float(len(points) <= FEW)}
         for line in panel.lines
         for points in [thinned(line.points)]

@@ -71,7 +71,7 @@ def of_run(path: Path, name: str | None = None) -> Run:
     if not isinstance(config["hyperparameters"], dict):
         raise InputError(f"{path / 'config.json'} is damaged: its hyperparameters are no object")
     try:
-        result = folder.result
+        result: dict[str, Any] | None = folder.result
     except InputError as error:
         result = None
         notes.append(f"How it ended is not known: {error}.")
