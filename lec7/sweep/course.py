@@ -21,7 +21,7 @@ from lec7.sweep.processes import everywhere, share
 from lec7.sweep.program import Program
 from lec7.sweep.results import SEED, Direction, Judge, Results, Row, direction_of
 from lec7.sweep.runner import Runner
-from lec7.sweep.space import Point
+from lec7.sweep.space import Fields, Point
 from lec7.sweep.store import Store
 from lec7.sweep.wave import Around
 from lec7.train.processes import gathered
@@ -49,7 +49,7 @@ class Course:
         self.rows: list[Row] = []
         self.stopped = False
         self.traced: list[str] | None = None
-        self.runners: dict[tuple, Runner] = {}
+        self.runners: dict[Fields, Runner] = {}
 
     @cached_property
     def store(self) -> Store:
@@ -98,14 +98,14 @@ class Course:
                 self._note([lane for lane in wave if lane.status is not None])
                 self.store.save([lane for lane in wave if lane.status is None])
 
-    def _halve(self, alive: Sequence[tuple], parts: Parts, mine: Parts, rung: float) -> list[tuple]:
+    def _halve(self, alive: Sequence[Fields], parts: Parts, mine: Parts, rung: float) -> list[Fields]:
         """Of the settings that are alive those that go on; this process's lanes of the others are stopped."""
         assert self.halving is not None
         metric, direction = self.judged_by
         here = [(runner, lane) for runner, part in mine for lane in part]
         known = [(lane.number, lane.at(metric, runner.step(rung))) for runner, lane in here]
         figures = dict(pair for pairs in gathered(known) for pair in pairs)
-        of_setting: dict[tuple, list[float]] = {}
+        of_setting: dict[Fields, list[float]] = {}
         for _, part in parts:
             for lane in part:
                 of_setting.setdefault(_setting(lane.point), []).append(figures[lane.number])
@@ -194,6 +194,6 @@ def _traced(build: Build, group: Group) -> Program:
     return program
 
 
-def _setting(point: Point) -> tuple:
+def _setting(point: Point) -> Fields:
     """What runs of a setting have in common."""
     return tuple((name, value) for name, value in point.items() if name != SEED)

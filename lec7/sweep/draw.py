@@ -14,6 +14,9 @@ Sampler = Literal["random", "tpe"]
 MOST_ASKED = 1000
 """Trials that Optuna is asked for to make a batch."""
 
+Asked = dict[tuple[Any, ...], tuple[Point, list[Any]]]
+"""Settings by their values, each with the trials of Optuna's that have them."""
+
 Tell = Callable[[Sequence[Row], str, Direction], None]
 """Takes rows of the points that were asked, the metric and its direction."""
 
@@ -55,13 +58,13 @@ def asked(how: Draw, space: Mapping[str, Span | tuple[Any, ...]], hp: Any) -> It
     check_drawn(space, how.count, kinds(hp))
     # One that knows of the trials of its batch, so that these do not crowd.
     study = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=how.seed, constant_liar=True))
-    told: dict[tuple, float] = {}
+    told: dict[tuple[Any, ...], float] = {}
     while len(told) < how.count:
         if not (new := _ask(study, how, space, hp, told)):
             return
         points = with_seeds([setting for setting, _ in new.values()], space)
 
-        def tell(rows: Sequence[Row], metric: str, direction: Direction, new=new) -> None:
+        def tell(rows: Sequence[Row], metric: str, direction: Direction, new: Asked = new) -> None:
             each = len(rows) // len(new)
             for i, (key, (_, trials)) in enumerate(new.items()):
                 mean, _ = worth(rows[i * each : (i + 1) * each], metric)
@@ -72,9 +75,12 @@ def asked(how: Draw, space: Mapping[str, Span | tuple[Any, ...]], hp: Any) -> It
         yield points, tell
 
 
-def _ask(study: Any, how: Draw, space: Mapping[str, Span | tuple[Any, ...]], hp: Any, told: Mapping[tuple, float]):
+def _ask(
+    study: Any, how: Draw, space: Mapping[str, Span | tuple[Any, ...]], hp: Any, told: Mapping[tuple[Any, ...], float]
+) -> Asked:
     """A batch of settings that were not trained yet, each with its trials; fewer where none is found."""
-    kind, new = kinds(hp), {}
+    kind = kinds(hp)
+    new: Asked = {}
     for _ in range(MOST_ASKED):
         if len(new) == min(how.batch, how.count - len(told)):
             break

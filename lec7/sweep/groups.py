@@ -12,7 +12,7 @@ from lec7.errors import InputError, why
 from lec7.experiment import Experiment, check
 from lec7.experiment.file import as_float32
 from lec7.sweep.results import SEED
-from lec7.sweep.space import Point
+from lec7.sweep.space import Fields, Point
 
 Build = Callable[[Any], Experiment]
 """From a dataclass of hyperparameters to the experiment."""
@@ -32,7 +32,7 @@ class Group(NamedTuple):
     lanes: tuple[int, ...]
 
     @property
-    def key(self) -> tuple:
+    def key(self) -> Fields:
         """What tells its program from others."""
         known = (field.name for field in dataclasses.fields(self.hp))
         return tuple((name, None if name in self.traced else getattr(self.hp, name)) for name in known)
@@ -64,7 +64,7 @@ def traceable(hp: Any, points: Sequence[Point]) -> list[str]:
 
 def groups(hp: Any, points: Sequence[Point], traced: Sequence[str]) -> list[Group]:
     """The points by what their programs know, in the order of their first points."""
-    found: dict[tuple, list[int]] = {}
+    found: dict[Fields, list[int]] = {}
     for lane, point in enumerate(points):
         known = tuple((name, value) for name, value in point.items() if name not in traced)
         found.setdefault(known, []).append(lane)

@@ -2,14 +2,17 @@
 
 import dataclasses
 from collections.abc import Sequence
+from typing import TypeVar
 
 import jax
 
 from lec7.sweep.results import Row
 from lec7.train.processes import gathered
 
+Item = TypeVar("Item")
 
-def share(items: Sequence, process: int | None = None, count: int | None = None) -> list:
+
+def share(items: Sequence[Item], process: int | None = None, count: int | None = None) -> list[Item]:
     """This process's part of what there is to do.
 
     >>> share(range(5), process=1, count=2)

@@ -4,11 +4,12 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache, cached_property
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.stages import Compiled
 
 from lec7 import data
 from lec7.errors import InputError
@@ -21,6 +22,8 @@ from lec7.typing import Device, Metrics, PyTree
 
 STATIC = ("steps", "batch_size", "log_every", "evaluate_every")
 """What of an experiment has to be the same in all lanes."""
+
+Made = TypeVar("Made")
 
 Values = Mapping[str, Any]
 """Traced fields by name: of one lane, or with a leading axis of lanes."""
@@ -153,12 +156,12 @@ class Wide:
         section = jax.jit(lanes(program.section, 2, self._chunk, devices), donate_argnums=0)
         lowered = section.lower(*self._like, self.examples, np.int32(1))
 
-        def compiled():
+        def compiled() -> tuple[Compiled, float]:
             start = time.monotonic()
             return lowered.compile(), time.monotonic() - start
 
         self._compiled = in_background(compiled)
-        self._judge: Future | None = None
+        self._judge: Future[Compiled] | None = None
 
     def prepare(self) -> "Wide":
         """Begins to compile the evaluation, beside the training."""
@@ -178,7 +181,7 @@ class Wide:
         return self._compiled.result()[1]
 
     @property
-    def _section(self) -> Any:
+    def _section(self) -> Compiled:
         return self._compiled.result()[0]
 
     @cached_property
@@ -218,7 +221,7 @@ class Wide:
         self.step_seconds = min(self.step_seconds or seconds / steps, seconds / steps)
 
 
-def in_background(function: Callable[[], Any]) -> Future:
+def in_background(function: Callable[[], Made]) -> Future[Made]:
     """What a function gives, once it has; XLA compiles beside what Python does."""
     pool = ThreadPoolExecutor(1)
     try:

@@ -42,14 +42,12 @@ class Row:
         """A row from JSON, which knows no tuples, and has texts for what is not finite."""
         values = content["hyperparameters"].items()
         curves = content["curves"].items()
-        return cls(
-            **{
-                **content,
-                "hyperparameters": {name: tuple(value) if isinstance(value, list) else value for name, value in values},
-                "metrics": {name: float(value) for name, value in content["metrics"].items()},
-                "curves": {name: [(at, float(value)) for at, value in pairs] for name, pairs in curves},
-            }
-        )
+        mended: dict[str, Any] = {
+            "hyperparameters": {name: tuple(value) if isinstance(value, list) else value for name, value in values},
+            "metrics": {name: float(value) for name, value in content["metrics"].items()},
+            "curves": {name: [(at, float(value)) for at, value in pairs] for name, pairs in curves},
+        }
+        return cls(**{**content, **mended})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,7 +100,7 @@ class Results:
 
         Where a run diverged its setting comes last; what is equal keeps its order.
         """
-        found: dict[tuple, list[Row]] = {}
+        found: dict[tuple[Any, ...], list[Row]] = {}
         for row in self.rows:
             found.setdefault(tuple(row.hyperparameters.get(name) for name in self.fields), []).append(row)
         settings = [self._setting(dict(zip(self.fields, values, strict=True)), rows) for values, rows in found.items()]

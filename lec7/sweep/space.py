@@ -16,6 +16,9 @@ from lec7.sweep.results import SEED
 Point = dict[str, Any]
 """Fields of a dataclass of hyperparameters, by name."""
 
+Fields = tuple[tuple[str, Any], ...]
+"""The same as names and values, by which something can be looked up."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Span:
@@ -158,7 +161,7 @@ def _typed(name: str, value: Any, kind: type) -> Any:
         raise InputError(f"{name} is {short(value)}, expected {CALLED[kind]}")
     if isinstance(value, float) and not math.isfinite(value):
         raise InputError(f"{name} is {value}, expected a finite number")
-    if name == SEED and not 0 <= value <= MOST_SEED:
+    if name == SEED and isinstance(value, int | float) and not 0 <= value <= MOST_SEED:
         raise InputError(f"{SEED} is {value}, expected one from 0 to {MOST_SEED}")
     return value
 
@@ -237,7 +240,7 @@ def draw(space: Mapping[str, Span | tuple[Any, ...]], count: int, seed: int, hyp
         drawn = values.draw(generator)
         return round(drawn) if kind[name] is int else drawn
 
-    settings: dict[tuple, Point] = {}
+    settings: dict[tuple[Any, ...], Point] = {}
     while len(settings) < count:
         setting = {name: one(name) for name in space if name != SEED}
         settings.setdefault(tuple(setting.values()), setting)
