@@ -23,6 +23,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from lec7 import optim
+from lec7.typing import Key, PyTree
 
 OPTIMIZERS: dict[str, Callable[[jax.Array], optax.GradientTransformationExtraArgs]] = {
     "SGD": optim.sgd,
@@ -110,7 +111,7 @@ def path(name: str, steps: int, landscape: Landscape, rate: jax.Array, start: ja
     """The points that an optimizer visits, [steps, 2]."""
     optimizer = OPTIMIZERS[name](rate)
 
-    def step(carry, key):
+    def step(carry: tuple[jax.Array, PyTree], key: Key) -> tuple[tuple[jax.Array, PyTree], jax.Array]:
         x, state = carry
         value, grad = jax.value_and_grad(landscape.height)(x)
         grad += landscape.noise * jax.random.normal(key, x.shape)

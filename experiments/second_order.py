@@ -115,14 +115,14 @@ class Digits:
         state, everything = experiment.init(), experiment.train[:]
         evaluate, refresh = experiment.make_evaluate(), experiment.make_refresh()
 
-        def value_fn(params):
+        def value_fn(params: Params) -> jax.Array:
             outputs, _ = experiment.model.apply(
                 Variables(params, state.model_state), experiment.inputs(everything), train=True, key=state.key
             )
             penalty = sum(jnp.sum(x**2) for x in jax.tree.leaves(params))
             return jnp.mean(experiment.loss(outputs, everything)["loss"]) + L2 / 2 * penalty
 
-        def tested(params):
+        def tested(params: Params) -> jax.Array:
             variables = refresh(Variables(params, state.model_state), experiment.train, state.key)
             return evaluate(variables, experiment.test)["accuracy"]
 
@@ -137,7 +137,7 @@ class Digits:
             spent = progress.evaluations + 2 * progress.products
             rows.append((int(spent), time.perf_counter(), float(progress.value)))
 
-        def run(steps):
+        def run(steps: int) -> tuple[float, optim.Result]:
             rows.clear()
             begun = time.perf_counter()
             result = optim.minimize(self.value_fn, self.params, optimizer, atol=1e-6, max_steps=steps, callback=record)
