@@ -92,16 +92,7 @@ def mixed_precision(
                 )
         master = cast(params, full)
         rounding = jax.random.key(0) if key is None else key
-        return PrecisionState(jnp.zeros((), jnp.int32), rounding, master, store(tx.init(master), master))
-
-    def store(inner: PyTree, master: PyTree) -> PyTree:
-        """The inner state as it is kept: arrays shaped like a parameter in `kept`, but for what has its own dtype."""
-        shapes = {x.shape for x in jax.tree.leaves(master)} - {()}
-
-        def one(x: Any) -> Any:
-            return x if _has_own_dtype(x) or not _is_floating(x) or x.shape not in shapes else x.astype(kept)
-
-        return jax.tree.map(one, inner, is_leaf=_has_own_dtype)
+        return PrecisionState(jnp.zeros((), jnp.int32), rounding, master, _stored(tx.init(master), master, kept))
 
     def load(inner: PyTree, master: PyTree) -> PyTree:
         """The inner state as `tx` made it."""
@@ -124,7 +115,7 @@ def mixed_precision(
             extra = extra | {"value_fn": _at_rounded(extra["value_fn"], low)}
         inner = load(state.inner, state.master)
         master, inner = apply_gradients(tx, cast(grads, full), inner, state.master, **extra)
-        state = PrecisionState(state.t + 1, state.key, master, store(inner, master))
+        state = PrecisionState(state.t + 1, state.key, master, _stored(inner, master, kept))
         return rounded(state), state
 
     def update(grads: PyTree, state: PrecisionState, params: Params | None = None, **extra: Any):
@@ -136,6 +127,16 @@ def mixed_precision(
         return jax.tree.map(jnp.subtract, cast(new, full), cast(params, full)), state
 
     return Applying(init, update, apply)
+
+
+def _stored(inner: PyTree, master: PyTree, kept: DTypeLike) -> PyTree:
+    """The inner state as it is kept: arrays shaped like a parameter in `kept`, but for what has its own dtype."""
+    shapes = {x.shape for x in jax.tree.leaves(master)} - {()}
+
+    def one(x: Any) -> Any:
+        return x if _has_own_dtype(x) or not _is_floating(x) or x.shape not in shapes else x.astype(kept)
+
+    return jax.tree.map(one, inner, is_leaf=_has_own_dtype)
 
 
 def stochastic_round(key: Key, x: jax.Array, dtype: DTypeLike) -> jax.Array:

@@ -88,14 +88,8 @@ def reduce_on_plateau(
 
     def init(params: Params) -> PlateauState:
         zero = jnp.zeros((), jnp.int32)
-        return PlateauState(
-            scale=jnp.ones((), float),
-            best=jnp.asarray(jnp.inf, float),
-            bad=zero,
-            cooldown=zero,
-            total=jnp.zeros((), float),
-            seen=zero,
-        )
+        best, total = jnp.asarray(jnp.inf, float), jnp.zeros((), float)
+        return PlateauState(jnp.ones((), float), best, bad=zero, cooldown=zero, total=total, seen=zero)
 
     def judge(state: PlateauState) -> PlateauState:
         """The state after a whole mean, `total / seen`."""

@@ -18,6 +18,9 @@ from lec7.typing import Params
 
 BatchNorm = Literal["frozen", "trained"]
 
+STATISTICS = {"frozen": "keep the statistics of the pretraining", "trained": "take the statistics of the new images"}
+KNOWS = "because what lies above knows the images of the pretraining"
+
 FEW = 100
 """Examples per class below which the lecture's "very little data" is meant here; `plan(few=...)` says otherwise."""
 
@@ -226,22 +229,24 @@ def plan(
         l2,
         why=(
             f"{'Few' if little else 'Many'} examples: {examples_per_class:g} per class, where {few:g} are many. "
-            + (
-                "All that was pretrained stays; a linear classifier is learned."
-                if train_from == "head"
-                else f"From {train_from} on all is trained, with {factor:g} of the head's learning rate, and each "
-                f"stage with {layer_decay:g} of that of the stage above."
-            ),
+            + _why_trained(train_from, factor, layer_decay),
             f"{'Similar' if similar else 'Different'} images: the classifier looks at "
             + (
                 "what the network's own one looked at."
                 if at == "pool"
                 else f"{at}, because what lies above knows the images of the pretraining."
             ),
-            "Batch norms keep the statistics of the pretraining."
-            if batch_norm == "frozen"
-            else "Batch norms take the statistics of the new images.",
+            f"Batch norms {STATISTICS[batch_norm]}.",
         ),
+    )
+
+
+def _why_trained(train_from: str, factor: float, layer_decay: float) -> str:
+    if train_from == "head":
+        return "All that was pretrained stays; a linear classifier is learned."
+    return (
+        f"From {train_from} on all is trained, with {factor:g} of the head's learning rate, and each "
+        f"stage with {layer_decay:g} of that of the stage above."
     )
 
 

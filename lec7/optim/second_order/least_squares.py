@@ -142,9 +142,7 @@ def levenberg_marquardt(residuals: Residuals, damping: Scalar = 1e-3) -> optax.G
 
         r, j = _linearized(residuals, params)
         scale = jnp.maximum(kept.scale, jnp.linalg.norm(j, axis=0))
-        d = jnp.sqrt(kept.damping) * jnp.where(scale > 0, scale, 1)
-        q, triangle = jnp.linalg.qr(jnp.concatenate([j, jnp.diag(d)]))
-        p = solve_triangular(triangle, -q[: r.size].T @ r)
+        p = _damped_step(r, j, jnp.sqrt(kept.damping) * jnp.where(scale > 0, scale, 1))
         jp = j @ p
         # Which is (|r|^2 - |r + J p|^2) / 2 without the rounding of large residuals.
         promised = -(r @ jp) - jp @ jp / 2
@@ -175,6 +173,12 @@ def levenberg_marquardt(residuals: Residuals, damping: Scalar = 1e-3) -> optax.G
         return found.step, SearchState(kept, found, name)
 
     return optax.GradientTransformationExtraArgs(init, update)
+
+
+def _damped_step(r: jax.Array, j: jax.Array, d: jax.Array) -> jax.Array:
+    """The p of least `|r + J p|^2 + |d p|^2`: r is [M], J [M, n], d [n]."""
+    q, triangle = jnp.linalg.qr(jnp.concatenate([j, jnp.diag(d)]))
+    return solve_triangular(triangle, -q[: r.size].T @ r)
 
 
 def _linearized(residuals: Residuals, params: Params) -> tuple[jax.Array, jax.Array]:

@@ -197,14 +197,7 @@ def _compiled(
         start = _Solve(params, value, grad, opt_state, none, none + 1, none, (value, g), none, begun)
         end = lax.while_loop(lambda s: s.status == Status.RUNNING, step, start)
         return Result(
-            end.params,
-            end.value,
-            size(end.grad),
-            end.steps,
-            end.evaluations,
-            end.status,
-            end.products,
-            end.opt_state,
+            end.params, end.value, size(end.grad), end.steps, end.evaluations, end.status, end.products, end.opt_state
         )
 
     return jax.jit(solve)
