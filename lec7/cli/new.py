@@ -43,7 +43,9 @@ def main(arguments: list[str]) -> int:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(template)
     except OSError as error:
-        raise InputError(f"{path} can't be written: {error.strerror}; give a name in another folder") from None
+        raise InputError(
+            f"{path} can't be written: {error.strerror}: {error.filename}; give a name in another folder"
+        ) from None
     file = shlex.quote(str(path))
     commands = {
         f"lec7 run {file}": "trains it, in less than a minute",
