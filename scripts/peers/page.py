@@ -22,7 +22,8 @@ their part.
 The work is equal: same layers, batch, dtype, data and optimizer; each framework in the way of its own tutorial, in
 `scripts/peers/in_*.py`. All of a kind take turns in one process, backwards in every other round, so that what else the
 machine does meets them all. A ratio is lec7's speed as a multiple of the other's, the median over rounds, with its
-quartiles: above 1, lec7 is faster. Machines that are shared are noisy: trust the ratios, not the rates.
+quartiles: above 1, lec7 is faster; "meant to be" is what was aimed at beforehand. Machines that are shared are noisy:
+trust the ratios, not the rates.
 """
 TITLES = {
     "training": "Training steps",
