@@ -27,7 +27,7 @@ import numpy as np
 ROOT = Path(__file__).parents[1]
 TESTS = ROOT / "tests" / "accelerator"
 ROOMS = ("optim", "averaging", "schedules", "regularize", "augment", "losses", "models", "train", "data", "experiment")
-NEEDED = ("jax", "jaxlib", "flax", "optax", "chex", "orbax-checkpoint", "numpy")
+NEEDED = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
 OF_USE = ("grain", "tensorflow_datasets", "sklearn", "safetensors", "filelock", "tensorboardX", "matplotlib", "tyro")
 LEAST_ACCURACY = 0.8
 """What an epoch has to reach; it reaches 0.89."""

@@ -1,4 +1,4 @@
-"""What a bare accelerator image needs: floors 0 to 2 and the step, with JAX, Flax, Optax and Chex alone."""
+"""What a bare accelerator image needs: floors 0 to 2 and the step, with JAX, Flax and Optax alone."""
 
 import subprocess
 import sys
@@ -10,7 +10,7 @@ BARE = """
 import sys
 
 class Missing:
-    '''Nothing but JAX, Flax, Optax, Chex and what these need themselves (Flax needs rich) can be imported.'''
+    '''Nothing but JAX, Flax, Optax and what these need themselves (Flax needs rich) can be imported.'''
 
     def find_spec(self, name, path=None, target=None):
         if name.partition(".")[0] in {absent}:
@@ -20,6 +20,8 @@ sys.meta_path.insert(0, Missing())
 sys.path.insert(0, {root!r})
 """
 ABSENT = {
+    "chex",
+    "PIL",
     "orbax",
     "grain",
     "array_record",
@@ -48,7 +50,7 @@ def python(code):
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=240)
 
 
-def test_floors_0_to_2_and_the_step_train_with_jax_flax_optax_and_chex_alone():
+def test_floors_0_to_2_and_the_step_train_with_jax_flax_and_optax_alone():
     root = str(Path(lec7.__file__).parents[1])
     done = python(BARE.format(absent=ABSENT, root=root) + FLOORS)
     assert done.returncode == 0, done.stderr

@@ -16,7 +16,6 @@ PACKAGES = (
     "jaxlib",
     "optax",
     "flax",
-    "chex",
     "orbax-checkpoint",
     "grain",
     "tensorflow-datasets",

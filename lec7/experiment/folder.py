@@ -20,12 +20,16 @@ from lec7.errors import InputError, short
 from lec7.experiment.file import ExperimentFile
 from lec7.train.processes import on_first
 
-PACKAGES = ("lec7", "jax", "jaxlib", "flax", "optax", "chex", "orbax-checkpoint", "numpy")
+PACKAGES = ("lec7", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
 
 
 @dataclasses.dataclass(frozen=True)
 class RunFolder:
-    """A run on disk, by name: `config.json`, `metrics.jsonl`, `result.json`, `checkpoints/`, `events/`."""
+    """A run on disk, by name: `config.json`, `metrics.jsonl`, `result.json`, `checkpoints/`, `events/`.
+
+    Attributes:
+        path: of the folder.
+    """
 
     path: Path
 
