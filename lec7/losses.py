@@ -239,7 +239,14 @@ def _(primals: tuple[jax.Array, jax.Array], tangents: tuple[jax.Array, jax.Array
 
 
 def squared_error(outputs: jax.Array, batch: Batch) -> Metrics:
-    """Half the squared distance between outputs and `batch["target"]`, both [n, ...].
+    """Half the squared distance between outputs and `batch["target"]`.
+
+    Args:
+        outputs: floats [n, ...].
+        batch: with `"target"`, floats of the same shape.
+
+    Returns:
+        `"loss"` [n]: the sum over an example's axes.
 
     Raises:
         InputError: they have other shapes; [n] and [n, 1] are not the same.

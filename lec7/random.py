@@ -44,6 +44,9 @@ def stream(key: Key, name: str, step: ArrayLike | None = None) -> Key:
 def typed(key: Key) -> Key:
     """A key, or an array of them, as it is; refuses what is none.
 
+    Args:
+        key: of any shape.
+
     Raises:
         InputError: it is no key, or one of the old kind, an array of whole numbers.
 

@@ -29,6 +29,12 @@ def are_there() -> bool:
 def mean(values: PyTree) -> PyTree:
     """The mean over replicas of each floating array; others, which replicas have in common, as they are.
 
+    Args:
+        values: a pytree of arrays.
+
+    Returns:
+        The same shapes.
+
     >>> jax.vmap(mean, axis_name=AXIS)(jnp.array([1.0, 3.0])).tolist()
     [2.0, 2.0]
     """
@@ -41,6 +47,12 @@ def shared(params: PyTree) -> PyTree:
     """The parameters, which replicas have in common: the gradient with respect to them is the mean over replicas.
 
     It is defined for reverse mode alone: optimizers that ask for products with the curvature are for `train.sharded`.
+
+    Args:
+        params: a pytree of arrays.
+
+    Returns:
+        The same arrays.
 
     >>> def slope(x):
     ...     return jax.grad(lambda w: shared(w) * x)(1.0)
@@ -59,12 +71,29 @@ _shared.defvjp(lambda params: (params, None), lambda _, cotangents: (lax.pmean(c
 
 
 def own(key: Key) -> Key:
-    """The key of this replica, from one that they have in common."""
+    """The key of this replica, from one that they have in common.
+
+    Args:
+        key: the same on all.
+
+    Returns:
+        A key that differs from replica to replica; where there are none, the same.
+
+    >>> keys = jax.vmap(lambda _: own(jax.random.key(0)), axis_name=AXIS)(jnp.zeros(2))
+    >>> bool(keys[0] == keys[1])
+    False
+    """
     return jax.random.fold_in(key, lax.axis_index(AXIS)) if are_there() else key
 
 
 def own_rows(rows: jax.Array) -> jax.Array:
     """This replica's part of the rows of a batch, an array [batch, ...] of which the replicas divide the length.
+
+    Args:
+        rows: of the whole batch, [batch, ...].
+
+    Returns:
+        [batch / replicas, ...]; where there are none, all.
 
     >>> jax.vmap(lambda _: own_rows(jnp.arange(6)), axis_name=AXIS)(jnp.zeros(2)).tolist()
     [[0, 1, 2], [3, 4, 5]]

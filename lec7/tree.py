@@ -26,6 +26,9 @@ def path_name(path: KeyPath[Any]) -> str:
 def paths(tree: PyTree) -> list[str]:
     """The names of a tree's leaves, in the order of `jax.tree.leaves`.
 
+    Args:
+        tree: any pytree.
+
     >>> paths({"head": {"kernel": 1.0, "bias": 0.0}, "blocks": [2.0, 3.0]})
     ['blocks/0', 'blocks/1', 'head/bias', 'head/kernel']
     """
@@ -34,6 +37,9 @@ def paths(tree: PyTree) -> list[str]:
 
 def named(tree: PyTree) -> dict[str, Any]:
     """The leaves of a tree by name.
+
+    Args:
+        tree: any pytree.
 
     >>> named({"head": {"kernel": 1.0, "bias": 0.0}})
     {'head/bias': 0.0, 'head/kernel': 1.0}
@@ -44,6 +50,9 @@ def named(tree: PyTree) -> dict[str, Any]:
 def nbytes(tree: PyTree) -> int:
     """Bytes of a tree's arrays, or of arrays of its shapes.
 
+    Args:
+        tree: of arrays, or of shapes with dtypes.
+
     >>> nbytes({"kernel": jax.ShapeDtypeStruct((4, 2), "float32"), "bias": jax.ShapeDtypeStruct((2,), "float32")})
     40
     """
@@ -52,6 +61,14 @@ def nbytes(tree: PyTree) -> int:
 
 def map_named(function: Callable[..., Any], tree: PyTree, *rest: PyTree) -> PyTree:
     """`jax.tree.map` whose function gets the leaf's name first.
+
+    Args:
+        function: from a name and a leaf of each tree to a leaf.
+        tree: any pytree.
+        *rest: others of its structure.
+
+    Returns:
+        A tree of its structure.
 
     >>> map_named(lambda name, x: x if name.endswith("kernel") else 0.0, {"kernel": 2.0, "bias": 1.0})
     {'bias': 0.0, 'kernel': 2.0}
@@ -88,6 +105,10 @@ def select(tree: PyTree, where: str) -> PyTree:
 
 def nodes(tree: PyTree, kind: type[Node]) -> list[Node]:
     """The nodes of a type in a pytree, in order; an outer one before those inside of it.
+
+    Args:
+        tree: any pytree.
+        kind: the type of the nodes.
 
     >>> from typing import NamedTuple
     >>> class Average(NamedTuple):

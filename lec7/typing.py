@@ -36,12 +36,23 @@ Metrics = dict[str, jax.Array]
 
 
 def is_traced(value: Any) -> bool:
-    """Whether a value is known only to the compiled program, as inside `jit` and `vmap`."""
+    """Whether a value is known only to the compiled program, as inside `jit` and `vmap`.
+
+    Args:
+        value: anything.
+
+    >>> import jax
+    >>> is_traced(1.0), jax.jit(lambda x: 2.0 if is_traced(x) else x)(1.0)
+    (False, Array(2., dtype=float32, weak_type=True))
+    """
     return isinstance(value, jax.core.Tracer)  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def wide(dtype: DTypeLike) -> jnp.dtype:
     """The dtype that sums of many such numbers are kept in: float32, or the dtype itself where it is wider.
+
+    Args:
+        dtype: of the numbers.
 
     >>> wide(jnp.bfloat16), wide(jnp.float64)
     (dtype('float32'), dtype('float64'))

@@ -30,6 +30,15 @@ def lens(strength: Span = 0.2) -> Operation:
 
     Args:
         strength: the largest, or (low, high), within (-1/3, 1), where each point shows another.
+
+    Raises:
+        InputError: the range is none, or beyond (-1/3, 1).
+
+    >>> import jax, jax.numpy as jnp
+    >>> from lec7 import augment
+    >>> image = jnp.zeros((8, 8, 1))
+    >>> jax.eval_shape(augment.pipeline(augment.lens(0.2)), jax.random.key(0), image).shape
+    (8, 8, 1)
     """
     low, high = between("strength", strength, "how strong the lens is at the corners", _LENS)
 
@@ -65,7 +74,7 @@ def elastic(std: Scalar = 4.0, spacing: float = 32.0) -> Operation:
 
     The ways are a cubic spline over the knots of a grid, whose coefficients are normal.
 
-    Put it behind what turns or slants the image: of the rows and columns of the new image it is fifty times as fast.
+    Put it behind what turns or slants the image: on the new image's own rows and columns it is fifty times as fast.
 
     Source: Simard, Steinkraus and Platt, "Best Practices for Convolutional Neural Networks", 2003; the grid is that of
     Ronneberger et al., "U-Net", 2015.
@@ -74,6 +83,16 @@ def elastic(std: Scalar = 4.0, spacing: float = 32.0) -> Operation:
         std: of the ways along each axis, over all points, in pixels; may be traced. Above a quarter of `spacing` the
             image may fold.
         spacing: of the knots, in pixels.
+
+    Raises:
+        InputError: `std` is known and negative or not finite, or `spacing` not more than 0; when used, images whose
+            size is not known.
+
+    >>> import jax, jax.numpy as jnp
+    >>> from lec7 import augment
+    >>> image = jnp.zeros((8, 8, 1))
+    >>> jax.eval_shape(augment.pipeline(augment.elastic(1.0, spacing=4.0)), jax.random.key(0), image).shape
+    (8, 8, 1)
     """
     check("std", std, NOT_NEGATIVE, "the standard deviation of the ways, in pixels")
     check("spacing", spacing, POSITIVE, "how far apart the knots are, in pixels")

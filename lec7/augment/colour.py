@@ -24,6 +24,15 @@ def brightness(factor: Span = 0.4) -> Operation:
 
     Args:
         factor: (low, high); or a number f for the range [1 - f, 1 + f].
+
+    Raises:
+        InputError: the range is none, or goes below 0.
+
+    >>> import jax, jax.numpy as jnp
+    >>> from lec7 import augment
+    >>> image = jnp.array([[[0.25], [0.5]]])
+    >>> augment.pipeline(augment.brightness((2.0, 2.0)))(jax.random.key(0), image).ravel().tolist()
+    [0.5, 1.0]
     """
     return _blend("brightness", factor, jnp.zeros_like)
 
@@ -33,6 +42,15 @@ def contrast(factor: Span = 0.4) -> Operation:
 
     Args:
         factor: (low, high); or a number f for the range [1 - f, 1 + f].
+
+    Raises:
+        InputError: as of `brightness`.
+
+    >>> import jax, jax.numpy as jnp
+    >>> from lec7 import augment
+    >>> image = jnp.array([[[0.25], [0.5]]])
+    >>> augment.pipeline(augment.contrast((0.0, 0.0)))(jax.random.key(0), image).ravel().tolist()
+    [0.375, 0.375]
     """
     return _blend("contrast", factor, flat, whole_image=True)
 
@@ -42,6 +60,15 @@ def saturation(factor: Span = 0.4) -> Operation:
 
     Args:
         factor: (low, high); or a number f for the range [1 - f, 1 + f].
+
+    Raises:
+        InputError: as of `brightness`.
+
+    >>> import jax, jax.numpy as jnp
+    >>> from lec7 import augment
+    >>> image = jnp.array([[[1.0, 0.0, 0.0]]])
+    >>> augment.pipeline(augment.saturation((0.0, 0.0)))(jax.random.key(0), image).ravel()
+    Array([0.299, 0.299, 0.299], dtype=float32)
     """
     return _blend("saturation", factor, colourless)
 
@@ -51,6 +78,15 @@ def hue(shift: Span = 0.1) -> Operation:
 
     Args:
         shift: the largest, or (low, high), as a part of the circle, within [-1/2, 1/2].
+
+    Raises:
+        InputError: the range is none, or beyond [-1/2, 1/2].
+
+    >>> import jax, jax.numpy as jnp
+    >>> from lec7 import augment
+    >>> image = jnp.array([[[1.0, 0.0, 0.0]]])
+    >>> augment.pipeline(augment.hue((1 / 3, 1 / 3)))(jax.random.key(0), image).ravel()  # red to green
+    Array([0., 1., 0.], dtype=float32)
     """
     low, high = between("shift", shift, "how far to turn the hues, as a part of the circle", _TURN)
 
@@ -68,6 +104,15 @@ def pca_colour(basis: ArrayLike, std: Scalar = 0.1) -> Operation:
     Args:
         basis: of `pca_basis`: components as columns, each as long as its standard deviation, [3, 3].
         std: of how much of each component is added; may be traced.
+
+    Raises:
+        InputError: `std` is known and negative or not finite; when used, an image of other channels than the basis.
+
+    >>> import jax, jax.numpy as jnp
+    >>> from lec7 import augment
+    >>> image = jnp.array([[[1.0, 0.0, 0.0]]])
+    >>> augment.pipeline(augment.pca_colour(jnp.eye(3), std=0.0))(jax.random.key(0), image).ravel().tolist()
+    [1.0, 0.0, 0.0]
     """
     basis = jnp.asarray(basis, jnp.float32)
     check("std", std, NOT_NEGATIVE, "the standard deviation, such as 0.1")
@@ -110,7 +155,14 @@ def pca_basis(images: ArrayLike) -> jax.Array:
 
 
 def gray() -> Operation:
-    """The image without its colours."""
+    """The image without its colours.
+
+    >>> import jax, jax.numpy as jnp
+    >>> from lec7 import augment
+    >>> image = jnp.array([[[1.0, 0.0, 0.0]]])
+    >>> augment.pipeline(augment.gray())(jax.random.key(0), image).ravel()
+    Array([0.299, 0.299, 0.299], dtype=float32)
+    """
     return _always("gray", colourless)
 
 
@@ -119,6 +171,15 @@ def solarize(threshold: Span = (0.0, 1.0)) -> Operation:
 
     Args:
         threshold: (low, high), within [0, 1].
+
+    Raises:
+        InputError: the range is none, or beyond [0, 1].
+
+    >>> import jax, jax.numpy as jnp
+    >>> from lec7 import augment
+    >>> image = jnp.array([[[0.25], [0.75]]])
+    >>> augment.pipeline(augment.solarize((0.5, 0.5)))(jax.random.key(0), image).ravel().tolist()
+    [0.25, 0.25]
     """
     low, high = between("threshold", threshold, "from which value on to invert", FRACTION, centre=0.5)
 
@@ -133,6 +194,15 @@ def posterize(bits: tuple[int, int] = (4, 8)) -> Operation:
 
     Args:
         bits: the fewest and the most.
+
+    Raises:
+        InputError: the range is none, or beyond 1 to 8 bits.
+
+    >>> import jax, jax.numpy as jnp
+    >>> from lec7 import augment
+    >>> image = jnp.array([[[0], [255]]], jnp.uint8)
+    >>> augment.pipeline(augment.posterize((1, 1)))(jax.random.key(0), image).ravel().tolist()
+    [0, 128]
     """
     if not (isinstance(bits, tuple) and len(bits) == 2 and 1 <= bits[0] <= bits[1] <= 8):
         raise InputError(f"bits is {bits!r}, expected (fewest, most) with 1 <= fewest <= most <= 8")
@@ -148,17 +218,38 @@ def sharpness(factor: Span = 0.5) -> Operation:
 
     Args:
         factor: (low, high); or a number f for the range [1 - f, 1 + f].
+
+    Raises:
+        InputError: as of `brightness`.
+
+    >>> import jax, jax.numpy as jnp
+    >>> from lec7 import augment
+    >>> image = jnp.array([[[0.25], [0.5]]])
+    >>> augment.pipeline(augment.sharpness((1.0, 1.0)))(jax.random.key(0), image).ravel().tolist()  # 1 for no change
+    [0.25, 0.5]
     """
     return _blend("sharpness", factor, blurred, whole_image=True)
 
 
 def equalize() -> Operation:
-    """Each channel's values spread so that as many pixels have each, as Pillow does it."""
+    """Each channel's values spread so that as many pixels have each, as Pillow does it.
+
+    >>> from lec7 import augment
+    >>> augment.equalize().whole_image  # a pixel's value hangs on all others
+    True
+    """
     return _always("equalize", equalized, whole_image=True)
 
 
 def autocontrast() -> Operation:
-    """Each channel's values stretched to [0, 1]."""
+    """Each channel's values stretched to [0, 1].
+
+    >>> import jax, jax.numpy as jnp
+    >>> from lec7 import augment
+    >>> image = jnp.array([[[0.25], [0.5]]])
+    >>> augment.pipeline(augment.autocontrast())(jax.random.key(0), image).ravel().tolist()
+    [0.0, 1.0]
+    """
     return _always("autocontrast", stretched, whole_image=True)
 
 

@@ -27,6 +27,12 @@ def erase(
 
     Raises:
         InputError: a range that is none.
+
+    >>> import jax, jax.numpy as jnp
+    >>> from lec7 import augment
+    >>> image = jnp.ones((2, 2, 1))
+    >>> augment.pipeline(augment.erase((1.0, 1.0), (1.0, 1.0)))(jax.random.key(0), image).ravel().tolist()
+    [0.0, 0.0, 0.0, 0.0]
     """
     check_pair("scale", scale)
     check_pair("ratio", ratio)

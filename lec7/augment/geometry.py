@@ -28,6 +28,9 @@ def mirror(probability: Scalar = 0.5, vertical: bool = False) -> Operation:
         probability: chance to mirror; may be traced.
         vertical: top and bottom.
 
+    Raises:
+        InputError: `probability` is known and not in [0, 1].
+
     >>> import jax, jax.numpy as jnp
     >>> from lec7 import augment
     >>> augment.pipeline(augment.mirror(1.0))(jax.random.key(0), jnp.array([[[1], [2]]], jnp.uint8)).ravel().tolist()
@@ -46,12 +49,19 @@ def mirror(probability: Scalar = 0.5, vertical: bool = False) -> Operation:
 
 
 def center_crop(size: Size) -> Operation:
-    """The middle of an image.
+    """The middle of an image; where an odd number of pixels is left over, the last side has one more.
 
     Args:
         size: of the crop; must be no larger than the image.
 
-    Where as much is left over on either side as can be, the odd pixel is left over at the end.
+    Raises:
+        InputError: `size` is no number of pixels, nor two; when used, an image that is smaller.
+
+    >>> import jax, jax.numpy as jnp
+    >>> from lec7 import augment
+    >>> image = jnp.arange(16, dtype=jnp.uint8).reshape(4, 4, 1)
+    >>> augment.pipeline(augment.center_crop(2))(jax.random.key(0), image).ravel().tolist()
+    [5, 6, 9, 10]
     """
     new = _frame("size", size)
 
@@ -77,7 +87,13 @@ def random_crop(size: Size, pad: int = 0) -> Operation:
         pad: pixels around the image that count as part of it; the pipeline's `edge` says what they show.
 
     Raises:
-        InputError: when used, an image that is smaller.
+        InputError: `size` is no number of pixels, nor two, or `pad` negative; when used, an image that is smaller.
+
+    >>> import jax, jax.numpy as jnp
+    >>> from lec7 import augment
+    >>> image = jnp.zeros((4, 4, 1), jnp.uint8)
+    >>> jax.eval_shape(augment.pipeline(augment.random_crop(4, pad=1)), jax.random.key(0), image).shape
+    (4, 4, 1)
     """
     new = _frame("size", size)
     if isinstance(pad, bool) or not isinstance(pad, int) or pad < 0:
@@ -112,6 +128,15 @@ def random_resized_crop(
         size: of the new image.
         scale: the part's area, as a part of the image's.
         ratio: its width by its height.
+
+    Raises:
+        InputError: a range is none, `scale` goes above 1, or `size` is no number of pixels, nor two.
+
+    >>> import jax, jax.numpy as jnp
+    >>> from lec7 import augment
+    >>> image = jnp.zeros((4, 4, 1))
+    >>> jax.eval_shape(augment.pipeline(augment.random_resized_crop(2)), jax.random.key(0), image).shape
+    (2, 2, 1)
     """
     new = _frame("size", size)
     check_pair("scale", scale)
@@ -160,6 +185,16 @@ def scale_jitter(short_side: tuple[int, int]) -> Operation:
 
     Args:
         short_side: the least and the most pixels, each with the same chance.
+
+    Raises:
+        InputError: `short_side` is no range of pixels.
+
+    >>> import jax, jax.numpy as jnp
+    >>> from lec7 import augment
+    >>> image = jnp.zeros((4, 4, 1))
+    >>> pipeline = augment.pipeline(augment.scale_jitter((4, 8)), augment.center_crop(4))
+    >>> jax.eval_shape(pipeline, jax.random.key(0), image).shape
+    (4, 4, 1)
     """
     check_pair("short_side", short_side)
     low, high = short_side
@@ -183,6 +218,15 @@ def resize(size: Size) -> Operation:
 
     Args:
         size: the shorter side, or height and width.
+
+    Raises:
+        InputError: `size` is no number of pixels, nor two.
+
+    >>> import jax, jax.numpy as jnp
+    >>> from lec7 import augment
+    >>> image = jnp.zeros((4, 8, 1))
+    >>> jax.eval_shape(augment.pipeline(augment.resize(2)), jax.random.key(0), image).shape
+    (2, 4, 1)
     """
     pair = _frame("size", size)
 
@@ -207,6 +251,15 @@ def translate(limit: Span = 0.1) -> Operation:
 
     Args:
         limit: the largest part, or (low, high) of both.
+
+    Raises:
+        InputError: the range is none.
+
+    >>> import jax, jax.numpy as jnp
+    >>> from lec7 import augment
+    >>> image = jnp.array([[[1], [2]], [[3], [4]]], jnp.uint8)
+    >>> augment.pipeline(augment.translate((0.5, 0.5)))(jax.random.key(0), image)[..., 0].tolist()
+    [[0, 0], [0, 1]]
     """
     low, high = between("limit", limit, "how far to move, as a part of the size, and not in pixels", _PART)
 
@@ -224,6 +277,15 @@ def rotate(degrees: Span = 15.0) -> Operation:
 
     Args:
         degrees: the largest angle, or (low, high).
+
+    Raises:
+        InputError: the range is none.
+
+    >>> import jax, jax.numpy as jnp
+    >>> from lec7 import augment
+    >>> image = jnp.array([[[1], [2]], [[3], [4]]], jnp.uint8)
+    >>> augment.pipeline(augment.rotate((90, 90)))(jax.random.key(0), image)[..., 0].tolist()
+    [[2, 4], [1, 3]]
     """
     low, high = between("degrees", degrees, "how far to turn")
 
@@ -244,6 +306,14 @@ def stretch(factor: Scalar = 1.25) -> Operation:
     Args:
         factor: the largest; the smallest is its reciprocal. At least 1; may be traced, but then what shrinks is not
             kept from false patterns.
+
+    Raises:
+        InputError: `factor` is known and below 1.
+
+    >>> import jax, jax.numpy as jnp
+    >>> from lec7 import augment
+    >>> sorted(augment.pipeline(augment.stretch(1.25)).draw(jax.random.key(0), (4, 4, 1))[0])
+    ['tall', 'wide']
     """
     check("factor", factor, FROM_ONE, "by how much to stretch at most")
     limit = jnp.log(factor) if is_traced(factor) else math.log(factor)
@@ -263,6 +333,14 @@ def shear(limit: Span = 0.2) -> Operation:
 
     Args:
         limit: the largest part, or (low, high), within (-1, 1), where the image doesn't fold.
+
+    Raises:
+        InputError: the range is none, or beyond (-1, 1).
+
+    >>> import jax, jax.numpy as jnp
+    >>> from lec7 import augment
+    >>> sorted(augment.pipeline(augment.shear(0.2)).draw(jax.random.key(0), (4, 4, 1))[0])
+    ['along_x', 'along_y']
     """
     low, high = between("limit", limit, "how far to slant, as the tangent of the angle", _SLANT)
 

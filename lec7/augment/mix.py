@@ -31,6 +31,9 @@ def mixup(alpha: Scalar = 0.2) -> Mix:
     Returns:
         A function of a key, images (bytes or floats; the dtype stays), and labels, floats [n, classes].
 
+    Raises:
+        InputError: `alpha` is known and not more than 0; when used, labels that are no floats [n, classes].
+
     >>> import jax, jax.numpy as jnp
     >>> images, labels = jnp.zeros((4, 2, 2, 1)), jax.nn.one_hot(jnp.arange(4), 10)
     >>> mixed, soft = mixup(0.2)(jax.random.key(0), images, labels)
@@ -64,6 +67,9 @@ def cutmix(alpha: Scalar = 1.0) -> Mix:
 
     Returns:
         A function as that of `mixup`.
+
+    Raises:
+        InputError: as of `mixup`.
 
     >>> import jax, jax.numpy as jnp
     >>> images, labels = jnp.arange(2.0).reshape(2, 1, 1, 1) * jnp.ones((2, 8, 8, 1)), jnp.eye(2)

@@ -46,6 +46,9 @@ def normalize(mean: float | Sequence[float], std: float | Sequence[float]) -> No
         mean: for each channel, or one for all; of values in [0, 1].
         std: likewise.
 
+    Raises:
+        InputError: not as many of each, a standard deviation of 0, or a mean beyond [0, 1]; when used, other channels.
+
     >>> from lec7 import augment
     >>> finish = augment.pipeline(augment.normalize(0.5, 0.25))
     >>> finish(jax.random.key(0), jnp.full((1, 1, 1), 255, jnp.uint8)).ravel().tolist()
@@ -66,7 +69,16 @@ def normalize(mean: float | Sequence[float], std: float | Sequence[float]) -> No
 
 @dataclass(frozen=True, eq=False)
 class Pipeline:
-    """What `pipeline` makes; a function of keys, images and targets."""
+    """What `pipeline` makes; a function of keys, images and targets.
+
+    Attributes:
+        operations: in the order in which they are done.
+        normalize: what is done last, if anything.
+        interpolation: how pixels are looked up; with `edge`, `fill` and `antialias` as in `pipeline`.
+        edge: what lies beyond the image.
+        fill: its value where `edge` is "constant", in [0, 1]; one, or one for each channel.
+        antialias: whether an image that shrinks has its pixels averaged.
+    """
 
     operations: tuple[Operation, ...]
     normalize: Normalize | None = None

@@ -71,6 +71,9 @@ def randaugment(layers: int = 2, magnitude: Scalar = 9) -> list[Operation]:
         layers: how many operations.
         magnitude: from 0 to 30; may be traced.
 
+    Raises:
+        InputError: `layers` is no int of at least 1, or `magnitude` known and out of range.
+
     >>> from lec7 import augment
     >>> [operation.name for operation in augment.randaugment(2, 9)]
     ['randaugment', 'randaugment']
@@ -107,6 +110,9 @@ def augmix(severity: float = 3.0, width: int = 3, depth: int = 3, alpha: float =
         width: how many chains.
         depth: operations of a chain at most.
         alpha: of the Dirichlet distribution of the chains' weights, and of the Beta distribution of the mixture's.
+
+    Raises:
+        InputError: `severity` or `alpha` is out of range, or `width` or `depth` no int of at least 1.
 
     >>> from lec7 import augment
     >>> augment.augmix().name

@@ -42,6 +42,9 @@ def ten_crop(size: Size) -> list[View]:
     Args:
         size: of a crop.
 
+    Raises:
+        InputError: `size` is no number of pixels, nor two; when used, images that are smaller.
+
     >>> views = ten_crop(2)
     >>> [view.there(jnp.arange(9.0).reshape(1, 3, 3, 1))[0, 0, 0, 0].tolist() for view in views[:5]]
     [0.0, 1.0, 3.0, 4.0, 0.0]

@@ -45,7 +45,14 @@ class Average(Protocol):
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class AverageState:
-    """Steps seen, the first one that is looked at (int32 arrays of shape ()), what the rule keeps, and its name."""
+    """The state of an average.
+
+    Attributes:
+        t: steps seen, int32 [].
+        first: the first one that is looked at, int32 [].
+        kept: what the rule keeps.
+        name: the average's.
+    """
 
     has_own_dtype = True  # `optim.mixed_precision` leaves it alone
     t: jax.Array

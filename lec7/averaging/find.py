@@ -65,8 +65,17 @@ def averages(opt_state: PyTree, params: Params) -> dict[str, Params]:
         opt_state: state of an optimizer, chained and nested in any way.
         params: the parameters as they are now.
 
+    Returns:
+        Averages, shaped as the parameters; of one that has not begun the parameters themselves.
+
     Raises:
         InputError: two averages of one name have a leaf in common; or see `names`.
+
+    >>> import jax.numpy as jnp
+    >>> from lec7 import averaging
+    >>> x = jnp.array(1.0)
+    >>> {name: float(mean) for name, mean in averages(averaging.ema(0.9).init(x), x).items()}
+    {'ema': 1.0}
     """
     found: dict[str, Params] = {}
     for state in _states(opt_state, Average):
@@ -77,6 +86,9 @@ def averages(opt_state: PyTree, params: Params) -> dict[str, Params]:
 
 def names(opt_state: PyTree) -> list[str]:
     """The names of all averages in an optimizer's state, in order.
+
+    Args:
+        opt_state: state of an optimizer, chained and nested in any way.
 
     Raises:
         InputError: an average stands behind a transform that holds steps back (`optim.accumulate`,
@@ -118,7 +130,20 @@ def begun(opt_state: PyTree, more: int = 0) -> dict[str, bool]:
 
 
 def begun_arrays(opt_state: PyTree, more: int = 0) -> dict[str, jax.Array]:
-    """`begun` as arrays of bool, on the device: for each run of those along an axis; traceable."""
+    """`begun` as arrays of bool, on the device: for each run of those along an axis; traceable.
+
+    Args:
+        opt_state: state of an optimizer, chained and nested in any way.
+        more: steps from now, as of `begun`.
+
+    Returns:
+        Arrays by name, bool [] or [runs].
+
+    >>> import jax.numpy as jnp
+    >>> from lec7 import averaging
+    >>> begun_arrays(averaging.ema(0.9).init(jnp.array(1.0)))
+    {'ema': Array(False, dtype=bool)}
+    """
     found: dict[str, Any] = {}
     for state in _states(opt_state, object):
         found[state.name] = found.get(state.name, False) | (state.t + more >= state.first)
@@ -128,8 +153,16 @@ def begun_arrays(opt_state: PyTree, more: int = 0) -> dict[str, jax.Array]:
 def snapshots_in(opt_state: PyTree) -> Snapshots | None:
     """What `snapshots` keeps in an optimizer's state; None where there is none.
 
+    Args:
+        opt_state: state of an optimizer, chained and nested in any way.
+
     Raises:
         InputError: there are several; or see `names`.
+
+    >>> import jax.numpy as jnp
+    >>> from lec7 import averaging
+    >>> snapshots_in(averaging.ema(0.9).init(jnp.array(1.0))) is None
+    True
     """
     found = _states(opt_state, Snapshots)
     if len(found) > 1:
@@ -154,6 +187,14 @@ def snapshot_members(opt_state: PyTree, params: Params) -> Params:
 
     Raises:
         InputError: there is no such transform, or no cycle has ended yet; or the state is that of several runs.
+
+    >>> import jax.numpy as jnp
+    >>> from lec7 import averaging
+    >>> tx = averaging.snapshots(k=2, period=1)
+    >>> x = jnp.array(1.0)
+    >>> _, state = tx.update(jnp.array(0.5), tx.init(x), x)
+    >>> snapshot_members(state, x).tolist()
+    [1.5]
     """
     found = snapshots_in(opt_state)
     for state in _states(opt_state, Snapshots):
@@ -175,6 +216,12 @@ class Vacant(NamedTuple):
 def take_out(opt_state: PyTree) -> tuple[PyTree, list[AverageState]]:
     """The optimizer's state with averages and snapshots taken out, and these, in order.
 
+    Args:
+        opt_state: state of an optimizer, chained and nested in any way.
+
+    Returns:
+        The state with a placeholder for each average, and the averages.
+
     >>> import jax.numpy as jnp
     >>> from lec7 import averaging
     >>> rest, taken = take_out(optax.chain(optax.identity(), averaging.ema(0.9)).init(jnp.array(1.0)))
@@ -187,6 +234,10 @@ def take_out(opt_state: PyTree) -> tuple[PyTree, list[AverageState]]:
 
 def put_in(opt_state: PyTree, averages: Sequence[AverageState]) -> PyTree:
     """The optimizer's state with these averages in the places of those that `take_out` took.
+
+    Args:
+        opt_state: with placeholders, as of `take_out`.
+        averages: as many as there are placeholders, in order.
 
     >>> import jax.numpy as jnp
     >>> from lec7 import averaging

@@ -154,6 +154,14 @@ def reconstruct(opt_state: PyTree, params: Params, length: float, name: str = "p
     Raises:
         InputError: there is no `power_ema` of that name, it has seen no step, or the length is out of range; or the
             state is that of several runs.
+
+    >>> import jax.numpy as jnp
+    >>> from lec7 import averaging
+    >>> tx = averaging.power_ema()
+    >>> x = jnp.array(1.0)
+    >>> _, state = tx.update(jnp.array(0.0), tx.init(x), x)
+    >>> round(float(reconstruct(state, x, 0.2)), 3)
+    1.0
     """
     check("length", length, LENGTH, MEANING)
     found = [

@@ -35,6 +35,9 @@ def measurements(
         scale: how much there is to do.
         rounds: turns of each piece of work, and of the limits beside it.
         seconds: length of a turn, about.
+
+    Yields:
+        A figure, and the best of each limit meanwhile, in bytes or operations a second, by name.
     """
     at_most = limits(scale)
     for part in parts:

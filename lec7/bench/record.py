@@ -51,7 +51,11 @@ class Record:
 
 
 def here() -> Record:
-    """The record of this machine, on which nothing was measured yet."""
+    """The record of this machine, on which nothing was measured yet.
+
+    >>> here().figures
+    ()
+    """
     devices = jax.devices()
     machine = f"{os.cpu_count()} cores, {platform.machine()}, {platform.system()}, Python {platform.python_version()}"
     versions = {name: metadata.version(name) for name in PACKAGES}
@@ -60,6 +64,9 @@ def here() -> Record:
 
 def load(path: Path) -> Record:
     """A record from its file.
+
+    Args:
+        path: a file that `lec7 bench --json` wrote.
 
     Raises:
         InputError: there is none, or it is no record.

@@ -43,8 +43,13 @@ class Figure:
     """What came of a piece of work.
 
     Attributes:
-        part: as in `Work`; so are `name`, `unit` and `dtype`.
-        rate: units a second; the median over rounds, and the quartiles `low` and `high`.
+        part: as in `Work`.
+        name: as in `Work`.
+        unit: as in `Work`.
+        dtype: as in `Work`.
+        rate: units a second, the median over rounds.
+        low: the lower quartile.
+        high: the upper one.
         flops: floating-point operations a second.
         nbytes: bytes a second.
         share: of the rate that the nearer limit allows; the median over rounds, each with the limits of its own.

@@ -17,6 +17,9 @@ def describe(source: Source) -> str:
     numbers (labels, pixels as bytes) alone: floats, such as features of a network, differ by rounding from device to
     device.
 
+    Args:
+        source: the examples.
+
     >>> from lec7 import data
     >>> describe(data.ArraySource({"image": np.zeros((100, 8, 8, 1), np.float32), "label": np.arange(100) % 10}))
     '100 examples of image float32[8, 8, 1], label int32[]; checksum a910f053'

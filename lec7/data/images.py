@@ -61,6 +61,15 @@ def images(folder: str | os.PathLike[str], side: int = 256, *, classes: Sequence
     Raises:
         InputError: there is no such folder; there are fewer than two classes, or one without images; it has a class
             that is not in `classes`.
+
+    >>> import pathlib, tempfile
+    >>> from PIL import Image
+    >>> folder = pathlib.Path(tempfile.mkdtemp())
+    >>> for name in ("cat", "dog"):
+    ...     (folder / name).mkdir()
+    ...     Image.new("RGB", (6, 4)).save(folder / name / "1.png")
+    >>> images(folder, side=4)[np.array([1])]["image"].shape
+    (1, 4, 4, 3)
     """
     names, found, others = find_images(Path(folder), classes)
     paths, labels = zip(*found, strict=True)

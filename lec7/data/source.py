@@ -96,5 +96,15 @@ def batch(key: Key, source: Source, step: ArrayLike, batch_size: int) -> Batch:
         source: the examples.
         step: counted from 0.
         batch_size: number of examples.
+
+    Returns:
+        Arrays [batch_size, ...] by name.
+
+    Raises:
+        InputError: the batch is larger than the data set.
+
+    >>> source = ArraySource({"label": jnp.arange(6)})
+    >>> batch(jax.random.key(0), source, 0, 2)["label"].shape
+    (2,)
     """
     return source[batch_indices(key, step, len(source), batch_size)]

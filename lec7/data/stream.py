@@ -50,6 +50,8 @@ def stream(source: Source, *, threads: int = 4, workers: int = 0, ahead: int = 2
     (cloudpickle's, so that a script may define it), and import the script that started them, which needs an
     `if __name__ == "__main__":`.
 
+    Source: Grain, https://github.com/google/grain.
+
     Args:
         source: the examples, on the host: `data.tfds`, `data.images`, or any object that has a length, and
             gives a dict of NumPy arrays for an array of indices.
@@ -61,7 +63,13 @@ def stream(source: Source, *, threads: int = 4, workers: int = 0, ahead: int = 2
         InputError: one of the numbers is out of range; the source is on the device already, or has to go to workers
             and can't be pickled.
 
-    Source: Grain, https://github.com/google/grain.
+    >>> class Squares:
+    ...     def __len__(self):
+    ...         return 4
+    ...     def __getitem__(self, indices):
+    ...         return {"square": indices**2}
+    >>> stream(Squares(), threads=2).threads
+    2
     """
     for name, value, least in (("threads", threads, 1), ("workers", workers, 0), ("ahead", ahead, 1)):
         if not isinstance(value, int) or value < least:

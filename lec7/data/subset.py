@@ -47,6 +47,10 @@ def take(source: Source, indices: ArrayLike) -> Source:
 
     On the host nothing is read yet; what is taken of a stream is streamed alike.
 
+    Args:
+        source: the examples.
+        indices: ints [n]; may be traced where the source is on the device.
+
     Raises:
         InputError: a place is known, and beyond the end of the source.
 
@@ -78,6 +82,14 @@ def split(source: Source, held_out: int, seed: int = 0) -> tuple[Source, Source]
 def split(source: Source, held_out: int, seed: int = 0) -> tuple[Source, Source]:
     """Two sources: all but `held_out` examples, and those; which ones is a pure function of `seed`.
 
+    Args:
+        source: the examples.
+        held_out: how many the second has.
+        seed: of the choice.
+
+    Raises:
+        InputError: `held_out` is no number of examples that leaves some.
+
     >>> train, test = split(ArraySource({"label": np.arange(10)}), held_out=3)
     >>> len(train), len(test)
     (7, 3)
@@ -92,6 +104,11 @@ def split(source: Source, held_out: int, seed: int = 0) -> tuple[Source, Source]
 
 def stratified(labels: np.ndarray, share: float = 0.2, seed: int = 0) -> np.ndarray:
     """Which examples are held out: a share of each class, and at least one; bools [n].
+
+    Args:
+        labels: ints [n].
+        share: of each class, in (0, 1).
+        seed: of the choice.
 
     Raises:
         InputError: a class has a single example.

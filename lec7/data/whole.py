@@ -14,6 +14,9 @@ CHUNK = 256
 def nbytes(source: Source) -> int:
     """Bytes of all examples; of a source on the host that of the first one, times the length.
 
+    Args:
+        source: the examples.
+
     >>> nbytes(ArraySource({"image": np.zeros((10, 8, 8, 1), np.uint8), "label": np.zeros(10, np.int32)}))
     680
     """
@@ -24,6 +27,9 @@ def nbytes(source: Source) -> int:
 
 def load(source: Source) -> ArraySource:
     """A source on the host, read whole and put on the device: the way to train fast on what fits there.
+
+    Args:
+        source: the examples.
 
     Raises:
         InputError: what the source raises, such as for an image that can't be decoded.

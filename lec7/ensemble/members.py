@@ -248,6 +248,13 @@ def train(
 ) -> TrainState:
     """Trains independent members in one compiled program, to their last step: `make`, and nothing logged or saved.
 
+    Args:
+        build: as in `make`.
+        hp: as in `make`.
+        seeds: as in `make`.
+        chunk: as in `make`.
+        devices: as in `make`.
+
     Returns:
         The members' states, with a leading axis; member i is the run of `seeds[i]`.
 

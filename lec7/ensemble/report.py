@@ -19,7 +19,13 @@ _JointAndEach = tuple[Metrics, Metrics]
 
 
 class Line(NamedTuple):
-    """Who is asked (`"member 3"`), with which parameters (the name of an average, or `"raw"`), and the figures."""
+    """A line of `report`.
+
+    Attributes:
+        who: who is asked, such as `"member 3"`.
+        parameters: the name of an average, or `"raw"`.
+        figures: by name.
+    """
 
     who: str
     parameters: str

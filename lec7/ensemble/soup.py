@@ -16,7 +16,13 @@ NO_MEMBERS = "the ensemble has no members, expected at least one"
 
 
 class Greedy(NamedTuple):
-    """The soup, the numbers of the members in it in the order in which they came, and its score."""
+    """What `greedy_soup` found.
+
+    Attributes:
+        variables: the soup.
+        chosen: numbers of the members in it, in the order in which they came.
+        score: its score.
+    """
 
     variables: Variables
     chosen: tuple[int, ...]
@@ -92,7 +98,21 @@ def greedy_soup(members: Variables | Iterable[Variables], score: Callable[[Varia
 
 
 def each(members: Variables | Iterable[Variables]) -> Iterator[Variables]:
-    """One member after the other."""
+    """One member after the other.
+
+    Args:
+        members: variables with a leading axis of members, or an iterable of variables.
+
+    Yields:
+        The variables of a member.
+
+    Raises:
+        InputError: arrays have no, or another number of, members.
+
+    >>> import jax.numpy as jnp
+    >>> [float(member.params) for member in each(Variables(jnp.array([1.0, 2.0]), {}))]
+    [1.0, 2.0]
+    """
     if not isinstance(members, Variables):
         yield from members
         return

@@ -258,6 +258,9 @@ def on_device(source: data.Source, who: str) -> data.ArraySource:
 def check(experiment: Experiment) -> None:
     """Refuses what would fail or mislead after the work has begun.
 
+    Args:
+        experiment: what is to be run.
+
     Raises:
         InputError: a number out of range, a batch larger than the data set, a loss of another shape than one value an
             example, labels that the model has no output for, a penalty on parameters that there are none of; or

@@ -21,7 +21,14 @@ SCALARS = (bool, int, float, str, type(None))
 
 @dataclasses.dataclass(frozen=True)
 class ExperimentFile:
-    """An experiment file, read: where it is, its dataclass, its function, its content's SHA-256."""
+    """An experiment file, read.
+
+    Attributes:
+        path: where it is.
+        hyperparameters: its dataclass.
+        build: its function.
+        sha256: of its content.
+    """
 
     path: Path
     hyperparameters: type
@@ -76,8 +83,24 @@ def as_float32(hp: Any) -> Any:
 def load(path: Path) -> ExperimentFile:
     """Reads an experiment file; it may import modules that lie beside it.
 
+    Args:
+        path: of the file.
+
     Raises:
         InputError: there is no such file, it fails when imported, or has no `build` of one annotated dataclass.
+
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp(), "mine.py")
+    >>> _ = path.write_text('''
+    ... from dataclasses import dataclass
+    ... @dataclass(frozen=True)
+    ... class Mine:
+    ...     seed: int = 0
+    ... def build(hp: Mine):
+    ...     ...
+    ... ''')
+    >>> load(path).hyperparameters(seed=3)
+    Mine(seed=3)
     """
     if not path.is_file():
         what = "is a folder" if path.is_dir() else "is missing"
@@ -115,6 +138,10 @@ def hyperparameters_of(build: Callable[..., Any], called: str = "build") -> type
 
 def instantiate(file: ExperimentFile, hp: Any) -> Experiment:
     """The experiment of these hyperparameters, checked.
+
+    Args:
+        file: of `load`.
+        hp: an instance of its dataclass.
 
     Raises:
         InputError: `build` gives no `Experiment`, or one that can't be run.

@@ -31,6 +31,9 @@ def settle(experiment: Experiment, examples: Examples = "auto") -> Settled:
         experiment: its sources of `data.ArraySource` are on the device already, and stay there.
         examples: `"device"` whatever they weigh, `"host"` in any case, or what is best.
 
+    Returns:
+        The experiment, its examples where they are to be, and a sentence for each source that was on the host.
+
     Raises:
         InputError: what the sources raise when they are read.
     """

@@ -13,7 +13,12 @@ ModelState = Mapping[str, Any]
 
 
 class Variables(NamedTuple):
-    """A model's arrays: `params` are trained, `state` is carried along."""
+    """A model's arrays.
+
+    Attributes:
+        params: a pytree of arrays, which are trained.
+        state: one of those that are carried along, such as running means; empty where there are none.
+    """
 
     params: Params
     state: ModelState

@@ -21,6 +21,12 @@ def convolution(backend: str | None = None) -> Callable[..., jax.Array]:
 
     Args:
         backend: `"cpu"`, `"gpu"` or `"tpu"`; by default the one that JAX uses.
+
+    Returns:
+        A function with the arguments of `jax.lax.conv_general_dilated`.
+
+    >>> convolution("gpu") is lax.conv_general_dilated
+    True
     """
     return cpu_convolution if (backend or jax.default_backend()) == "cpu" else lax.conv_general_dilated
 

@@ -47,6 +47,9 @@ def efficientnet_lite0(classes: int = 1000, *, keep: Scalar = 0.8, keep_depth: S
         keep: dropout's chance to keep a feature.
         keep_depth: chance to keep the branch of the last block; it comes down linearly from 1.
         rngs: for the initial weights.
+
+    Raises:
+        InputError: `keep` or `keep_depth` is known and not in (0, 1].
     """
     blocks, inputs, survival = [], 32, linear_decay(keep_depth, sum(stage.repeats for stage in LITE0))
     for stage in LITE0:

@@ -16,6 +16,9 @@ def from_linen(module: flax.linen.Module) -> Model:
     one. Keys for its random streams (`"dropout"` and any other that `make_rng` names) come from the
     key of each call.
 
+    Args:
+        module: any; all that is not in its collection `params` is the model's state.
+
     >>> import jax, jax.numpy as jnp
     >>> model = from_linen(flax.linen.Dense(10))
     >>> variables = model.init(jax.random.key(0), jnp.zeros((1, 4)))

@@ -127,12 +127,28 @@ def symmetric(size: int) -> tuple[tuple[int, int], tuple[int, int]]:
 
 
 def mean_pool(x: jax.Array) -> jax.Array:
-    """The mean over an image's places, from [n, height, width, channels] or [n, tokens, channels] to [n, channels]."""
+    """The mean over an image's places.
+
+    Args:
+        x: floats [n, ..., channels]: [n, height, width, channels], or [n, tokens, channels].
+
+    Returns:
+        Floats [n, channels].
+
+    >>> mean_pool(jnp.array([1.0, 3.0]).reshape(1, 2, 1)).tolist()
+    [[2.0]]
+    """
     return x.mean(tuple(range(1, x.ndim - 1)))
 
 
 def mean_and_std_pool(x: jax.Array) -> jax.Array:
-    """Mean and standard deviation over an image's places, from [n, ..., channels] to [n, 2 channels].
+    """Mean and standard deviation over an image's places.
+
+    Args:
+        x: floats [n, ..., channels].
+
+    Returns:
+        Floats [n, 2 channels], the means first.
 
     >>> mean_and_std_pool(jnp.array([1.0, 3.0]).reshape(1, 1, 2, 1)).tolist()
     [[2.0, 1.0]]

@@ -97,6 +97,9 @@ def from_outline(outline: nnx.Module, init: Init) -> Model:
 def variables_of(module: nnx.Module) -> Variables:
     """The variables of a module: arrays, or those of an outline, which are shapes.
 
+    Args:
+        module: or the outline of one, as `from_nnx(...).outline`.
+
     >>> variables_of(from_nnx(lambda rngs: nnx.Linear(4, 10, rngs=rngs)).outline).params["bias"]
     ShapeDtypeStruct(shape=(10,), dtype=float32)
     """

@@ -36,6 +36,9 @@ POLICIES = {"bf16": Precision(jnp.bfloat16)}
 def precision(name: str) -> Precision:
     """The policy of this name.
 
+    Args:
+        name: "bf16".
+
     Raises:
         InputError: there is none.
 

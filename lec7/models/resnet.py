@@ -16,17 +16,44 @@ WIDTHS = (64, 128, 256, 512)
 
 
 def resnet18(classes: int = 1000, *, keep: Scalar = 1.0, keep_depth: Scalar = 1.0, rngs: nnx.Rngs) -> Network:
-    """ResNet-18: 11,689,512 parameters with 1,000 classes; arguments are those of `resnet`."""
+    """ResNet-18: 11,689,512 parameters with 1,000 classes.
+
+    Source: He et al., "Deep Residual Learning for Image Recognition", 2016.
+
+    Args:
+        classes: number of outputs.
+        keep: dropout's chance to keep a feature, ahead of the head.
+        keep_depth: chance to keep the branch of the last block; it comes down linearly from 1.
+        rngs: for the initial weights.
+    """
     return resnet((2, 2, 2, 2), classes, bottleneck=False, keep=keep, keep_depth=keep_depth, rngs=rngs)
 
 
 def resnet34(classes: int = 1000, *, keep: Scalar = 1.0, keep_depth: Scalar = 1.0, rngs: nnx.Rngs) -> Network:
-    """ResNet-34: 21,797,672 parameters with 1,000 classes; arguments are those of `resnet`."""
+    """ResNet-34: 21,797,672 parameters with 1,000 classes.
+
+    Source: He et al., "Deep Residual Learning for Image Recognition", 2016.
+
+    Args:
+        classes: number of outputs.
+        keep: dropout's chance to keep a feature, ahead of the head.
+        keep_depth: chance to keep the branch of the last block; it comes down linearly from 1.
+        rngs: for the initial weights.
+    """
     return resnet((3, 4, 6, 3), classes, bottleneck=False, keep=keep, keep_depth=keep_depth, rngs=rngs)
 
 
 def resnet50(classes: int = 1000, *, keep: Scalar = 1.0, keep_depth: Scalar = 1.0, rngs: nnx.Rngs) -> Network:
-    """ResNet-50: 25,557,032 parameters with 1,000 classes; arguments are those of `resnet`."""
+    """ResNet-50: 25,557,032 parameters with 1,000 classes.
+
+    Source: He et al., "Deep Residual Learning for Image Recognition", 2016.
+
+    Args:
+        classes: number of outputs.
+        keep: dropout's chance to keep a feature, ahead of the head.
+        keep_depth: chance to keep the branch of the last block; it comes down linearly from 1.
+        rngs: for the initial weights.
+    """
     return resnet((3, 4, 6, 3), classes, bottleneck=True, keep=keep, keep_depth=keep_depth, rngs=rngs)
 
 

@@ -26,7 +26,14 @@ CLOSE = 1e-3
 
 
 def has_statistics(state: PyTree) -> bool:
-    """Whether a model's state has floating arrays, which may be running means."""
+    """Whether a model's state has floating arrays, which may be running means.
+
+    Args:
+        state: of a model, `variables.state`.
+
+    >>> has_statistics({"mean": jnp.zeros(3)}), has_statistics({})
+    (True, False)
+    """
     return any(jnp.issubdtype(leaf.dtype, jnp.floating) for leaf in jax.tree.leaves(state))
 
 

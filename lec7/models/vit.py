@@ -30,17 +30,41 @@ class Options(TypedDict, total=False):
 
 
 def vit_tiny(classes: int = 1000, *, rngs: nnx.Rngs, **options: Unpack[Options]) -> Network:
-    """ViT-Tiny: 5,717,416 parameters with 1,000 classes; arguments are those of `vit`."""
+    """ViT-Tiny: 5,717,416 parameters with 1,000 classes.
+
+    Source: Dosovitskiy et al., "An Image is Worth 16x16 Words", 2021.
+
+    Args:
+        classes: number of outputs.
+        rngs: for the initial weights.
+        **options: as of `vit`.
+    """
     return vit(192, 3, classes, rngs=rngs, **options)
 
 
 def vit_small(classes: int = 1000, *, rngs: nnx.Rngs, **options: Unpack[Options]) -> Network:
-    """ViT-Small: 22,050,664 parameters with 1,000 classes; arguments are those of `vit`."""
+    """ViT-Small: 22,050,664 parameters with 1,000 classes.
+
+    Source: Dosovitskiy et al., "An Image is Worth 16x16 Words", 2021.
+
+    Args:
+        classes: number of outputs.
+        rngs: for the initial weights.
+        **options: as of `vit`.
+    """
     return vit(384, 6, classes, rngs=rngs, **options)
 
 
 def vit_base(classes: int = 1000, *, rngs: nnx.Rngs, **options: Unpack[Options]) -> Network:
-    """ViT-Base: 86,567,656 parameters with 1,000 classes; arguments are those of `vit`."""
+    """ViT-Base: 86,567,656 parameters with 1,000 classes.
+
+    Source: Dosovitskiy et al., "An Image is Worth 16x16 Words", 2021.
+
+    Args:
+        classes: number of outputs.
+        rngs: for the initial weights.
+        **options: as of `vit`.
+    """
     return vit(768, 12, classes, rngs=rngs, **options)
 
 

@@ -29,6 +29,9 @@ def scale_by_adagrad(
         initial: what `s` starts from.
         eps_in_root: divide by `sqrt(s + eps)` instead, as Optax does.
 
+    Raises:
+        InputError: `eps` or `initial` is known and negative or not finite.
+
     >>> tx = scale_by_adagrad()
     >>> direction, state = tx.update(jnp.array(3.0), tx.init(jnp.array(0.0)))
     >>> direction, state = tx.update(jnp.array(4.0), state)

@@ -115,6 +115,12 @@ def skipped(opt_state: PyTree) -> SkipState | None:
     """The counters of `skip_nonfinite` in an optimizer's state, wherever they sit; None where there are none.
 
     Of several it is the first, the outer one before those inside of it.
+
+    Args:
+        opt_state: state of an optimizer, chained and nested in any way.
+
+    >>> int(skipped(skip_nonfinite(optax.sgd(0.1), limit=5).init(jnp.ones(2))).total)
+    0
     """
     return next(iter(tree.nodes(opt_state, SkipState)), None)
 
@@ -127,6 +133,14 @@ def check_skipped(opt_state: PyTree) -> None:
 
     Raises:
         TooManySkipped: more steps in a row than the state's limit.
+
+    >>> tx = skip_nonfinite(optax.sgd(0.1), limit=0)
+    >>> x = jnp.array(1.0)
+    >>> _, state = tx.update(jnp.array(jnp.nan), tx.init(x), x)
+    >>> check_skipped(state)
+    Traceback (most recent call last):
+    ...
+    lec7.optim.finite.TooManySkipped: ...
     """
     for state in tree.nodes(opt_state, SkipState):
         counters = (np.ravel(x) for x in jax.device_get((state.in_row, state.total, state.limit)))

@@ -109,7 +109,16 @@ def groups(members: Mapping[str, optax.GradientTransformation]) -> optax.Gradien
 
 
 def frozen_paths(opt_state: PyTree) -> frozenset[str]:
-    """The paths of the leaves that `frozen()` holds, in an optimizer's state nested in any way."""
+    """The paths of the leaves that `frozen()` holds, in an optimizer's state nested in any way.
+
+    Args:
+        opt_state: state of an optimizer, chained and nested in any way.
+
+    >>> from lec7 import optim
+    >>> params = {"head": jnp.ones(2), "stem": jnp.ones(2)}
+    >>> frozen_paths(optim.groups({"head": optim.sgd(0.1), ".*": optim.frozen()}).init(params))
+    frozenset({'stem'})
+    """
     paths: set[str] = set()
     for node in tree.nodes(opt_state, GroupsState):
         still = {pattern for pattern, inner in node.members.items() if isinstance(inner, FrozenState)}

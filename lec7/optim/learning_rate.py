@@ -25,6 +25,14 @@ def scale_by_learning_rate(learning_rate: Scalar | Schedule) -> optax.GradientTr
 
     The rate in force is kept in the state, for the logs; its type is the same for numbers and schedules.
 
+    Source: lecture 7, "SGD": `x -= learning_rate * dx`.
+
+    Args:
+        learning_rate: `a`; a schedule gets the number of steps taken, from 0.
+
+    Raises:
+        InputError: the learning rate is a number that is known and negative or not finite.
+
     >>> import jax.numpy as jnp
     >>> tx = scale_by_learning_rate(lambda step: 0.5 ** step)
     >>> g = jnp.array(1.0)
@@ -55,6 +63,12 @@ def learning_rates(opt_state: PyTree) -> dict[str, jax.Array]:
 
     A single one is called `"learning_rate"`; one in a member of `groups` has the member's pattern behind it; further
     ones of the same name are numbered.
+
+    Args:
+        opt_state: state of an optimizer, chained and nested in any way.
+
+    Returns:
+        Arrays of shape () by name, or [lanes].
 
     >>> import jax.numpy as jnp
     >>> state = scale_by_learning_rate(0.5).init(jnp.array(0.0))

@@ -107,6 +107,10 @@ def diagnostics(opt_state: PyTree) -> dict[str, jax.Array]:
     Returns:
         Arrays of shape () by name; where there are several of a kind, their names end in `/0`, `/1`, ...,
         an outer one before those inside of it. Empty where there are none.
+
+    >>> from lec7 import optim
+    >>> sorted(diagnostics(optim.skip_nonfinite(optax.sgd(0.1), limit=5).init(jnp.ones(2))))
+    ['skipped', 'skipped_in_row']
     """
     return (
         _numbered([state.figures for state in tree.nodes(opt_state, MonitorState)])

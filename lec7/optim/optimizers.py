@@ -214,6 +214,10 @@ def adamw(
         where: which parameters decay; a regular expression over whole leaf paths, as in `".*/kernel"`.
         convention: all three agree but for `eps` and the decay to go without (PyTorch 1e-2, Optax 1e-4).
 
+    Raises:
+        InputError: a number is known and out of range; there is no such convention; in `init`, a pattern that matches
+            nothing.
+
     >>> tx = adamw(1e-3, weight_decay=0.05, where=".*kernel")
     """
     settings = _settings("adamw", convention, eps=eps, weight_decay=weight_decay)
@@ -319,6 +323,11 @@ def by_name(name: Name, learning_rate: Rate, **settings: Any) -> Optimizer:
     """An optimizer by its name, for hyperparameters that choose one.
 
     Those of second order search for the length of each step: the learning rate is not for them.
+
+    Args:
+        name: one of `OPTIMIZERS`.
+        learning_rate: a number or a schedule.
+        **settings: what else the optimizer of that name takes.
 
     Raises:
         InputError: there is no such optimizer.

@@ -28,6 +28,13 @@ class PrecisionState(NamedTuple):
 def cast(params: Params, dtype: DTypeLike) -> Params:
     """The tree with its floating leaves in `dtype`, in memory of their own; other leaves as they are.
 
+    Args:
+        params: any pytree.
+        dtype: such as `jnp.bfloat16`.
+
+    Returns:
+        A tree of the same shapes.
+
     >>> cast({"w": jnp.ones(2), "n": jnp.array(3)}, jnp.bfloat16)["w"].dtype
     dtype(bfloat16)
     """

@@ -17,6 +17,9 @@ COLOURS = (TRAINING, AVERAGED, "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000
 def curves(folder: RunFolder) -> Path:
     """Draws `curves.png` in a run's folder: loss, accuracy and learning rate against the step.
 
+    Args:
+        folder: of the run, ended or not.
+
     Returns:
         The picture's path.
     """

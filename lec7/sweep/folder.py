@@ -20,6 +20,9 @@ class Found(NamedTuple):
 def config_of(path: Path) -> dict[str, Any]:
     """The configuration of a sweep.
 
+    Args:
+        path: of the sweep's folder.
+
     Raises:
         InputError: there is none.
     """

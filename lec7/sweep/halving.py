@@ -41,6 +41,13 @@ def survivors(values: Sequence[float], eta: float, direction: Direction) -> list
 
     Settings that diverged (NaN) do not go on; among equals the earlier do.
 
+    Source: Jamieson and Talwalkar, "Non-stochastic Best Arm Identification and Hyperparameter Optimization", 2016.
+
+    Args:
+        values: of the settings' metric.
+        eta: of so many one goes on.
+        direction: whether much or little of it is good.
+
     >>> survivors([0.9, 0.5, float("nan"), 0.8, 0.7], 2, "maximize")
     [0, 3, 4]
     """

@@ -159,7 +159,12 @@ def worth(rows: Sequence[Row], metric: str) -> tuple[float, float]:
 
 @dataclasses.dataclass(frozen=True)
 class Judge:
-    """What settings are judged by: a metric and whether much of it is good; by default accuracy, or else the loss."""
+    """What settings are judged by.
+
+    Attributes:
+        metric: such as "test/loss"; by default accuracy, or else the loss.
+        direction: "maximize" or "minimize"; by default as the metric's name says.
+    """
 
     metric: str | None = None
     direction: Direction | None = None
@@ -196,6 +201,14 @@ def direction_of(metric: str | None, direction: Direction | None, known: Sequenc
 
 def option(name: str, value: Any, default: Any = None) -> str:
     """A field as an option of a command line; a flag that is as it is by default is none.
+
+    Args:
+        name: of the field.
+        value: a number, text, bool, or several of them.
+        default: what the field is without the option.
+
+    Returns:
+        Words of a shell; empty where none is needed.
 
     >>> option("learning_rate", 1e-3), option("widths", (64, 32)), option("nesterov", True, False)
     ('--learning-rate 0.001', '--widths 64 32', '--nesterov')

@@ -67,12 +67,34 @@ class Span:
 
 
 def log(low: float, high: float, count: int | None = None) -> Span:
-    """Numbers whose ratios are even, from `low` to `high`, both included; without a count they are to be drawn."""
+    """Numbers whose ratios are even, from `low` to `high`, both included.
+
+    Without a count they are to be drawn.
+
+    Args:
+        low: the least, more than 0.
+        high: the greatest.
+        count: how many.
+
+    >>> log(1e-3, 1e-1, 3)
+    Span(low=0.001, high=0.1, count=3, log=True)
+    """
     return Span(float(low), float(high), count, log=True)
 
 
 def linear(low: float, high: float, count: int | None = None) -> Span:
-    """Numbers whose differences are even, from `low` to `high`, both included; without a count they are to be drawn."""
+    """Numbers whose differences are even, from `low` to `high`, both included.
+
+    Without a count they are to be drawn.
+
+    Args:
+        low: the least.
+        high: the greatest.
+        count: how many.
+
+    >>> linear(0, 0.5, 6).count
+    6
+    """
     return Span(float(low), float(high), count, log=False)
 
 
@@ -99,8 +121,19 @@ def checked(space: Space, hyperparameters: Any) -> dict[str, Span | tuple[Any, .
         space: what the sweep is over.
         hyperparameters: an instance of the dataclass that has the fields.
 
+    Returns:
+        By field a `Span`, or its values.
+
     Raises:
         InputError: no such field, no values, one twice, or one of another type.
+
+    >>> from dataclasses import dataclass
+    >>> @dataclass
+    ... class Mine:
+    ...     width: int = 64
+    ...     seed: int = 0
+    >>> checked({"width": [32, 64], "seed": range(2)}, Mine())
+    {'width': (32, 64), 'seed': (0, 1)}
     """
     if not dataclasses.is_dataclass(hyperparameters) or isinstance(hyperparameters, type):
         raise InputError(f"hyperparameters are {short(hyperparameters)}, expected an instance of a dataclass")

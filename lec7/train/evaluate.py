@@ -41,6 +41,12 @@ def make_evaluate(
     Returns:
         A pure function `evaluate(variables, source) -> metrics`, one dispatch when jitted: means over all
         examples, arrays of shape ().
+
+    >>> model = Model(lambda key, inputs: Variables({}, {}), lambda variables, x, *, train, key=None: (x, {}))
+    >>> source = data.ArraySource({"image": jnp.array([1.0, 3.0])})
+    >>> evaluate = make_evaluate(model, lambda outputs, batch: {"loss": outputs})
+    >>> float(evaluate(Variables({}, {}), source)["loss"])
+    2.0
     """
 
     def evaluate(variables: Variables, source: data.Source) -> Metrics:

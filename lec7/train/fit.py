@@ -173,6 +173,12 @@ def windows(
 
     Yields:
         The state after the window, and its metrics, an array [..., steps of the window] each.
+
+    >>> def run(state, count):
+    ...     return state.replace(step=state.step + count), {"loss": jnp.zeros(50)}
+    >>> state = TrainState(jnp.int32(30), jax.random.key(0), {}, {}, ())
+    >>> [(int(state.step), metrics["loss"].shape) for state, metrics in windows(run, state, steps=110, every=50)]
+    [(50, (20,)), (100, (50,)), (110, (10,))]
     """
     for begin, end in _windows(state.steps_taken, steps, every):
         state, rows = run(state, length := end - begin)

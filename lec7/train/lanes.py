@@ -85,6 +85,9 @@ def make_cpu_devices(count: int) -> None:
     """Makes so many devices of a CPU, to rehearse on a laptop what several accelerators will do.
 
     As for `device_per_core`, it has to be called before JAX has made its devices.
+
+    Args:
+        count: how many.
     """
     if "xla_force_host_platform_device_count" in os.environ.get("XLA_FLAGS", ""):
         return

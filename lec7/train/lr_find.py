@@ -60,9 +60,24 @@ def lr_find(
         steps: how many to try.
         smoothing: of the running mean, in [0, 1).
 
+    Returns:
+        The rates that were tried, the losses, and the suggestion.
+
     Raises:
         InputError: there are no batches; the optimizer tells no learning rate, or is at one of 0; a number is out of
             range; the loss is not finite from the beginning.
+
+    >>> import lec7, optax
+    >>> tx = lec7.optim.sgd(0.1)
+    >>> def step(state, batch):
+    ...     updates, opt_state = tx.update(2 * state.params, state.opt_state)
+    ...     state = state.replace(step=state.step + 1, params=state.params + updates, opt_state=opt_state)
+    ...     return state, {"loss": state.params**2}
+    >>> x = jnp.array(1.0)
+    >>> state = TrainState(jnp.int32(0), jax.random.key(0), x, {}, tx.init(x))
+    >>> found = lr_find(step, state, [{}], lowest=1e-3, highest=10.0, steps=20)
+    >>> 0 < found.suggestion < 1
+    True
     """
     for name, value in (("lowest", lowest), ("highest", highest)):
         check(name, value, POSITIVE, "a learning rate")

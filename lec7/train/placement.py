@@ -32,6 +32,13 @@ Rules = Mapping[str, "Placement | P"]
 def replicated(shape: tuple[int, ...], sizes: Mapping[str, int]) -> P:
     """Whole on each device.
 
+    Args:
+        shape: of the parameter.
+        sizes: of the mesh's axes, by name.
+
+    Returns:
+        Over which axis of the mesh each axis of the parameter lies.
+
     >>> replicated((64, 10), {"data": 1, "fsdp": 8, "model": 1})
     P()
     """
@@ -42,6 +49,10 @@ def fsdp(shape: tuple[int, ...], sizes: Mapping[str, int]) -> P:
     """Along the largest axis that the `fsdp` devices divide; whole where there is none.
 
     Source: Rajbhandari et al., "ZeRO: Memory Optimizations Toward Training Trillion Parameter Models", 2020, stage 3.
+
+    Args:
+        shape: as of `replicated`.
+        sizes: as of `replicated`.
 
     >>> fsdp((64, 256), {"data": 1, "fsdp": 8, "model": 1}), fsdp((10,), {"data": 1, "fsdp": 8, "model": 1})
     (P(None, 'fsdp'), P())
@@ -54,6 +65,10 @@ def columns(shape: tuple[int, ...], sizes: Mapping[str, int]) -> P:
 
     Source: Shoeybi et al., "Megatron-LM", 2019, section 3: the first of a pair of dense layers is cut by its columns.
 
+    Args:
+        shape: as of `replicated`.
+        sizes: as of `replicated`.
+
     >>> columns((64, 256), {"data": 1, "fsdp": 4, "model": 2}), columns((256,), {"data": 1, "fsdp": 4, "model": 2})
     (P('fsdp', 'model'), P('model',))
     """
@@ -64,6 +79,10 @@ def rows(shape: tuple[int, ...], sizes: Mapping[str, int]) -> P:
     """A layer's inputs, the last axis but one, over `model`, and the largest of the others over `fsdp`.
 
     Source: as that of `columns`: the second of a pair of dense layers is cut by its rows.
+
+    Args:
+        shape: as of `replicated`.
+        sizes: as of `replicated`.
 
     >>> rows((256, 64), {"data": 1, "fsdp": 4, "model": 2}), rows((64,), {"data": 1, "fsdp": 4, "model": 2})
     (P('model', 'fsdp'), P('fsdp',))
@@ -142,6 +161,11 @@ def shardings(state: TrainState, mesh: Mesh, rules: Rules = EVERYTHING) -> Train
 
     Raises:
         InputError: see `param_specs`.
+
+    >>> from lec7.train import make_mesh
+    >>> state = TrainState(jnp.int32(0), jax.random.key(0), {"bias": jnp.zeros(4)}, {}, ())
+    >>> shardings(state, make_mesh("data=1")).params["bias"].spec
+    P()
     """
     specs = param_specs(state.params, mesh, rules)
     shapes = {name: x.shape for name, x in tree.named(state.params).items()}
@@ -178,6 +202,22 @@ def place(state: TrainState, mesh: Mesh, rules: Rules = EVERYTHING) -> TrainStat
 
     To begin with states that no single device has room for, make them there:
     `jax.jit(init, out_shardings=train.shardings(jax.eval_shape(init), mesh))()`.
+
+    Args:
+        state: of `init`.
+        mesh: of `make_mesh`.
+        rules: where parameters lie.
+
+    Returns:
+        The same values, laid out.
+
+    Raises:
+        InputError: see `shardings`.
+
+    >>> from lec7.train import make_mesh
+    >>> state = TrainState(jnp.int32(0), jax.random.key(0), {"bias": jnp.zeros(4)}, {}, ())
+    >>> place(state, make_mesh("data=1")).params["bias"].sharding.spec
+    P()
     """
     return put(state, shardings(state, mesh, rules))
 

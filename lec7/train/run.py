@@ -23,12 +23,30 @@ def jit(function: Callable[..., Any]) -> Callable[..., Any]:
     """`jax.jit` of a step or a scan, which hands the old state's memory to the new one.
 
     The state given is gone after the call: go on with the one that comes back.
+
+    Args:
+        function: from a state, and whatever else, to a state and whatever else.
+
+    >>> float(jit(lambda state, x: state + x)(jnp.array(1.0), 2.0))
+    3.0
     """
     return jax.jit(function, donate_argnums=0)
 
 
 def stacked(batches: Batch, state: TrainState, i: jax.Array) -> Batch:
-    """Draws batch `i` of arrays [steps, batch, ...]."""
+    """Draws batch `i` of arrays [steps, batch, ...].
+
+    Args:
+        batches: arrays [steps, batch, ...] by name.
+        state: that of the step; not looked at.
+        i: which step of the window, int32 [].
+
+    Returns:
+        Arrays [batch, ...] by name.
+
+    >>> stacked({"label": jnp.arange(6).reshape(3, 2)}, None, 1)["label"].tolist()
+    [2, 3]
+    """
     return jax.tree.map(lambda array: array[i], batches)
 
 
@@ -62,6 +80,13 @@ def scan(step: Step, most: int, draw: Draw = stacked) -> Callable[..., tuple[Tra
     Returns:
         A pure function `run(state, data, steps=most) -> (state, metrics)`; each metric is an array [most],
         with zeros beyond `steps`. `steps` may be traced: one compilation serves every number.
+
+    >>> def step(state, batch):
+    ...     return state.replace(step=state.step + 1), {"loss": batch["label"].mean()}
+    >>> state = TrainState(jnp.int32(0), jax.random.key(0), {}, {}, ())
+    >>> state, metrics = scan(step, 3)(state, {"label": jnp.arange(6.0).reshape(3, 2)})
+    >>> int(state.step), metrics["loss"].tolist()
+    (3, [0.5, 2.5, 4.5])
     """
 
     # It is looked at twice, for its metrics and in the loop, and traced once.

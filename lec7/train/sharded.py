@@ -73,6 +73,12 @@ def make_mesh(sizes: str | Mapping[str, int], devices: Sequence[Device] | None =
 def devices_of(sizes: str) -> int:
     """How many devices a mesh has, told by its text; 1 where it takes what there are.
 
+    Args:
+        sizes: such as "data=4,fsdp=2".
+
+    Raises:
+        InputError: it is no text of a mesh.
+
     >>> devices_of("data=4,fsdp=2"), devices_of("data=-1")
     (8, 1)
     """

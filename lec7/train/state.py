@@ -18,7 +18,15 @@ from lec7.typing import Key, Params, PyTree
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class TrainState:
-    """Step (int32 array of shape (), steps taken so far), the base key that never changes, and the arrays."""
+    """What a step takes and gives.
+
+    Attributes:
+        step: steps taken so far, int32 [].
+        key: the base key, which never changes.
+        params: a pytree of arrays.
+        model_state: that of `models.Variables`.
+        opt_state: the optimizer's, averages included.
+    """
 
     step: jax.Array
     key: Key

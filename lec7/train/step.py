@@ -27,6 +27,12 @@ class Step(Protocol):
 def image(batch: Batch) -> jax.Array:
     """The inputs of a batch of images as the model sees them: floats, bytes scaled to [0, 1].
 
+    Args:
+        batch: with `"image"`, bytes or floats of any shape.
+
+    Returns:
+        Floats of that shape.
+
     Raises:
         InputError: the batch has no `"image"`.
 
@@ -53,7 +59,7 @@ def make_step(
 
     Args:
         model: called in training mode, with the stream `"model"` of the state's key at its step.
-        loss: from outputs and batch to values for each example; `"loss"` is minimised.
+        loss: from outputs and batch to values for each example; `"loss"` is minimized.
         optimizer: any Optax transformation; it gets `value`, `grad` and `value_fn` as extra arguments.
         inputs: what the model sees of a batch.
         augment: from the stream `"augment"` at the state's step and a batch to the batch that is trained on, such as
@@ -70,6 +76,16 @@ def make_step(
 
     Run it as `train.jit(step)`, or several at a time as `train.jit(train.scan(step, 50))`; on many devices as
     `train.jit(train.sharded(step, mesh))` or `train.pmap(step)`.
+
+    >>> import lec7, optax
+    >>> model = lec7.models.from_nnx(lambda rngs: lec7.models.MLP(2, (), 3, rngs=rngs))
+    >>> tx = optax.sgd(0.1)
+    >>> step = make_step(model, lec7.losses.cross_entropy, tx)
+    >>> state = lec7.train.init(jax.random.key(0), model, tx, jnp.zeros((1, 2)))
+    >>> batch = {"image": jnp.ones((4, 2)), "label": jnp.zeros(4, int)}
+    >>> state, metrics = jax.eval_shape(step, state, batch)
+    >>> sorted(metrics), metrics["loss"].shape
+    (['accuracy', 'loss'], ())
     """
     for name, given, such in (
         ("augment", augment, "a function of a key and a batch: augment.on_batch(augment.pipeline(...))"),

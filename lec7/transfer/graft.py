@@ -48,7 +48,14 @@ class Rule(NamedTuple):
 
 
 class Moved(NamedTuple):
-    """A weight that arrived: its name in the model and in the file, its shape here, and how its layout changed."""
+    """A weight that arrived.
+
+    Attributes:
+        name: in the model.
+        source: its name in the file.
+        shape: in the model.
+        layout: how it was laid out anew, in words; empty where it was not.
+    """
 
     name: str
     source: str
@@ -57,7 +64,13 @@ class Moved(NamedTuple):
 
 
 class Mismatch(NamedTuple):
-    """A weight that did not fit: its name in the model and in the file, and why."""
+    """A weight that did not fit.
+
+    Attributes:
+        name: in the model.
+        source: its name in the file.
+        reason: in words.
+    """
 
     name: str
     source: str

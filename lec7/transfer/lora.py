@@ -71,8 +71,21 @@ def lora(model: Model, where: str, rank: int) -> Model:
 def merge(variables: Variables) -> Variables:
     """The variables of the model that `lora` was given, with the products added to its weights.
 
+    Args:
+        variables: of a model that `lora` made.
+
+    Returns:
+        The variables without the adapters.
+
     Raises:
         InputError: there is nothing to merge.
+
+    >>> from lec7 import models
+    >>> plain = models.from_nnx(lambda rngs: models.MLP(4, (), 3, rngs=rngs))
+    >>> adapted = lora(plain, "head/kernel", rank=1)
+    >>> variables = adapted.init(jax.random.key(0), jnp.zeros((1, 4)))
+    >>> sorted(merge(variables).params["head"])
+    ['bias', 'kernel']
     """
     if LORA not in variables.params:
         raise InputError(f"the variables have no {LORA!r}; they have {', '.join(variables.params)}")

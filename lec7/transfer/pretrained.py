@@ -53,6 +53,9 @@ def pretrained(name: str, weights: str | Path | Mapping[str, ArrayLike] | None =
             family's come from.
         **options: of the function that builds the network, such as `keep_depth=0.9`.
 
+    Returns:
+        The model, its variables, and where each weight went.
+
     Raises:
         InputError: there is no such family, or its weights can't be read.
         GraftError: the weights are another network's.
@@ -72,6 +75,9 @@ def blank(family: Family, **options: Any) -> tuple[Model, Variables]:
     Args:
         family: one of `FAMILIES`.
         **options: of the function that builds the network.
+
+    Returns:
+        The model, and its variables as `ShapeDtypeStruct`s.
     """
     model = models.from_nnx(lambda rngs: family.build(family.classes, rngs=rngs, **options))
     return model, models.variables_of(model.outline)

@@ -91,6 +91,9 @@ def linear_probe(
         batch_size: examples at a time.
         cache: a folder to keep the features in, see `features`.
 
+    Returns:
+        The model that ends at the stage, its variables, and the classifier for each rate.
+
     Raises:
         InputError: there is no such stage; labels do not fit `classes`; the source is too small to hold some out.
     """
@@ -118,7 +121,16 @@ def linear_probe(
 
 
 def with_head(model: Model, variables: Variables, linear: Linear) -> tuple[Model, Variables]:
-    """The model whose head is the linear classifier; it begins there."""
+    """The model whose head is the linear classifier; it begins there.
+
+    Args:
+        model: of a `models.Network`.
+        variables: its arrays.
+        linear: of as many features as the head gets.
+
+    Returns:
+        The model and its variables.
+    """
     params = {**variables.params, "head": {"kernel": linear.kernel, "bias": linear.bias}}
     variables = variables._replace(params=params)
     return start_from(model, variables), variables

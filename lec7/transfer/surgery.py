@@ -24,6 +24,10 @@ from lec7.typing import Key, Params
 def start_from(model: Model, variables: Variables) -> Model:
     """The model whose `init` gives these variables, whatever the key: training begins at them.
 
+    Args:
+        model: any.
+        variables: of its `init`'s structure.
+
     >>> from lec7.models import MLP, from_nnx
     >>> mlp = from_nnx(lambda rngs: MLP(4, (), 3, rngs=rngs))
     >>> trained = mlp.init(jax.random.key(1), jnp.zeros((1, 4)))
@@ -38,6 +42,9 @@ def stages(model: Model) -> tuple[str, ...]:
 
     Args:
         model: of a `models.Network`.
+
+    Returns:
+        Names such as `"stem"`, `"blocks/0"`, `"neck"`, `"pool"` and `"head"`.
 
     Raises:
         InputError: it is another one's.
@@ -192,6 +199,9 @@ def rest(model: Model, at: str) -> Model:
     Args:
         model: of a `models.Network`: lec7's pretrained families are.
         at: one of its stages but the head, such as `"blocks/10"`; beyond `"pool"` lies the head alone.
+
+    Returns:
+        A model from outputs of `cut(model, at)` to logits [n, classes].
 
     Raises:
         InputError: the model is no `Network`, or has no such stage.

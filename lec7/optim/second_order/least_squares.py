@@ -24,6 +24,12 @@ Residuals = Callable[[Params], PyTree]
 def half_square(residuals: Residuals) -> ValueFn:
     """The objective `f(x) = |r(x)|^2 / 2`, whose gradient is `J^T r`.
 
+    Args:
+        residuals: from parameters to an array, or a pytree of them.
+
+    Returns:
+        A function from parameters to a value of shape ().
+
     >>> float(half_square(lambda x: x - jnp.array([1.0, 2.0]))(jnp.zeros(2)))
     2.5
     """

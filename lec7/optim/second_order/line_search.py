@@ -143,6 +143,9 @@ def line_search(
     Returns:
         The step with value and gradient after it. Where no step was found it is 0, and `outcome` says why.
 
+    Raises:
+        InputError: `c1` or `c2` is known and not in (0, 1).
+
     >>> f = lambda x: jnp.sum((x - 3.0) ** 2)
     >>> x = jnp.zeros(2)
     >>> found = line_search(f, x, f(x), jax.grad(f)(x), jnp.array([6.0, 6.0]))

@@ -63,7 +63,16 @@ class Result(NamedTuple):
 
 
 class Progress(NamedTuple):
-    """What a callback is told after a step: arrays of shape (), and the parameters."""
+    """What a callback is told after a step: arrays of shape (), and the parameters.
+
+    Attributes:
+        step: updates taken.
+        value: the objective's.
+        grad_norm: of its gradient, the largest entry.
+        evaluations: of value and gradient, up to now.
+        products: of the curvature with a vector, up to now.
+        params: as they are after the step.
+    """
 
     step: jax.Array
     value: jax.Array
