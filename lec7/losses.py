@@ -24,6 +24,8 @@ Loss = Callable[[jax.Array, Batch], Metrics]
 def cross_entropy(logits: jax.Array, batch: Batch) -> Metrics:
     """Softmax cross-entropy in nats, and whether the largest logit is the label's.
 
+    Source: CS231n, lecture 3, the softmax classifier.
+
     Args:
         logits: floats [n, classes].
         batch: with `"label"`, integers [n] in [0, classes); or floats [n, classes], how much of each class an example

@@ -22,6 +22,8 @@ _LUMA = (0.299, 0.587, 0.114)
 def brightness(factor: Span = 0.4) -> Operation:
     """Each pixel times a factor.
 
+    Source: lecture 7, "Color Jitter": randomize contrast and brightness.
+
     Args:
         factor: (low, high); or a number f for the range [1 - f, 1 + f].
 
@@ -40,6 +42,8 @@ def brightness(factor: Span = 0.4) -> Operation:
 def contrast(factor: Span = 0.4) -> Operation:
     """The difference to the image's mean brightness times a factor.
 
+    Source: lecture 7, "Color Jitter": randomize contrast and brightness.
+
     Args:
         factor: (low, high); or a number f for the range [1 - f, 1 + f].
 
@@ -57,6 +61,8 @@ def contrast(factor: Span = 0.4) -> Operation:
 
 def saturation(factor: Span = 0.4) -> Operation:
     """The difference to the gray image times a factor.
+
+    Source: Cubuk et al., "AutoAugment", 2019, after Pillow.
 
     Args:
         factor: (low, high); or a number f for the range [1 - f, 1 + f].
@@ -138,6 +144,8 @@ def pca_colour(basis: ArrayLike, std: Scalar = 0.1) -> Operation:
 def pca_basis(images: ArrayLike) -> jax.Array:
     """The principal components of the colours of images, as columns, each as long as its standard deviation.
 
+    Source: Krizhevsky, Sutskever and Hinton, 2012, section 4.1.
+
     Args:
         images: [..., channels], bytes or floats in [0, 1].
 
@@ -169,6 +177,8 @@ def gray() -> Operation:
 def solarize(threshold: Span = (0.0, 1.0)) -> Operation:
     """Pixels from a threshold on inverted.
 
+    Source: Cubuk et al., "AutoAugment", 2019, after Pillow.
+
     Args:
         threshold: (low, high), within [0, 1].
 
@@ -191,6 +201,8 @@ def solarize(threshold: Span = (0.0, 1.0)) -> Operation:
 
 def posterize(bits: tuple[int, int] = (4, 8)) -> Operation:
     """Only so many bits kept of each value's eight.
+
+    Source: Cubuk et al., "AutoAugment", 2019, after Pillow.
 
     Args:
         bits: the fewest and the most.
@@ -216,6 +228,8 @@ def posterize(bits: tuple[int, int] = (4, 8)) -> Operation:
 def sharpness(factor: Span = 0.5) -> Operation:
     """The difference to a blurred image times a factor.
 
+    Source: Cubuk et al., "AutoAugment", 2019, after Pillow.
+
     Args:
         factor: (low, high); or a number f for the range [1 - f, 1 + f].
 
@@ -234,6 +248,8 @@ def sharpness(factor: Span = 0.5) -> Operation:
 def equalize() -> Operation:
     """Each channel's values spread so that as many pixels have each, as Pillow does it.
 
+    Source: Cubuk et al., "AutoAugment", 2019, after Pillow.
+
     >>> from lec7 import augment
     >>> augment.equalize().whole_image  # a pixel's value hangs on all others
     True
@@ -243,6 +259,8 @@ def equalize() -> Operation:
 
 def autocontrast() -> Operation:
     """Each channel's values stretched to [0, 1].
+
+    Source: Cubuk et al., "AutoAugment", 2019, after Pillow.
 
     >>> import jax, jax.numpy as jnp
     >>> from lec7 import augment

@@ -249,6 +249,8 @@ def resize(size: Size) -> Operation:
 def translate(limit: Span = 0.1) -> Operation:
     """Moved, by up to a part of its height down or up and of its width to the right or left.
 
+    Source: lecture 7, "Get creative for your problem!": translation, rotation, stretching, shearing.
+
     Args:
         limit: the largest part, or (low, high) of both.
 
@@ -274,6 +276,8 @@ def translate(limit: Span = 0.1) -> Operation:
 
 def rotate(degrees: Span = 15.0) -> Operation:
     """Turned about its centre, counterclockwise.
+
+    Source: lecture 7, "Get creative for your problem!": translation, rotation, stretching, shearing.
 
     Args:
         degrees: the largest angle, or (low, high).
@@ -303,6 +307,8 @@ def rotate(degrees: Span = 15.0) -> Operation:
 def stretch(factor: Scalar = 1.25) -> Operation:
     """Made taller or flatter and wider or narrower, each by a factor whose logarithm is uniform.
 
+    Source: lecture 7, "Get creative for your problem!": translation, rotation, stretching, shearing.
+
     Args:
         factor: the largest; the smallest is its reciprocal. At least 1; may be traced, but then what shrinks is not
             kept from false patterns.
@@ -330,6 +336,8 @@ def stretch(factor: Scalar = 1.25) -> Operation:
 
 def shear(limit: Span = 0.2) -> Operation:
     """Slanted along both axes: a point moves to the right by a part of its height below the centre, and likewise down.
+
+    Source: lecture 7, "Get creative for your problem!": translation, rotation, stretching, shearing.
 
     Args:
         limit: the largest part, or (low, high), within (-1, 1), where the image doesn't fold.

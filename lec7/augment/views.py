@@ -108,6 +108,8 @@ def test_time(
 
     Views of one shape are asked about together, as one batch: of v views a model sees v times as many images.
 
+    Source: lecture 7, "Testing: average a fixed set of crops".
+
     Args:
         answer: from images [n, height, width, channels] to floats [n, classes], or [n, height, width, k] that have a
             place: `lambda x: model.apply(variables, x, train=False)[0]`.

@@ -70,6 +70,11 @@ def load(path: Path) -> Record:
 
     Raises:
         InputError: there is none, or it is no record.
+
+    >>> load(Path("nowhere.json"))
+    Traceback (most recent call last):
+    ...
+    lec7.errors.InputError: ...
     """
     try:
         read: dict[str, Any] = dict(json.loads(path.read_text()))

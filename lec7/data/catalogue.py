@@ -57,6 +57,8 @@ def _images(file: Path, side: int) -> tuple[np.ndarray, np.ndarray]:
 def fashion_mnist(directory: str | os.PathLike[str] | None = None) -> tuple[ArraySource, ArraySource]:
     """Fashion-MNIST, whole: 60,000 images to train on and 10,000 to test with.
 
+    Source: Xiao, Rasul and Vollgraf, "Fashion-MNIST", 2017.
+
     Args:
         directory: folder of the four IDX files, gzipped or not; by default that of Debian's package
             `dataset-fashion-mnist`.
@@ -67,7 +69,10 @@ def fashion_mnist(directory: str | os.PathLike[str] | None = None) -> tuple[Arra
     Raises:
         InputError: the folder or one of its files is missing or is no IDX file.
 
-    Source: Xiao, Rasul and Vollgraf, "Fashion-MNIST", 2017.
+    >>> fashion_mnist("nowhere")
+    Traceback (most recent call last):
+    ...
+    lec7.errors.InputError: ...
     """
     return _fashion_mnist(Path(directory) if directory else FASHION_MNIST)
 

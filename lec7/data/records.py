@@ -95,6 +95,8 @@ class ArrayRecords(HostSource):
 def array_record(paths: Paths, decode: Callable[[bytes], Mapping[str, Any]]) -> ArrayRecords:
     """Examples in ArrayRecord files, read when they are asked for.
 
+    Source: https://github.com/google/array_record.
+
     Args:
         paths: a file, a pattern such as `"train-*.array_record"`, or several of them; of a pattern, in order of name.
         decode: from the bytes of one example to its arrays by name; cloudpickle sends it to worker processes.
@@ -106,7 +108,10 @@ def array_record(paths: Paths, decode: Callable[[bytes], Mapping[str, Any]]) -> 
         InputError: there is no such file, or one is no ArrayRecord file, or damaged; reading raises one as well, where
             damage shows later, or an example can't be decoded.
 
-    Source: https://github.com/google/array_record.
+    >>> array_record("nowhere-*.array_record", decode=lambda record: {})
+    Traceback (most recent call last):
+    ...
+    lec7.errors.InputError: ...
     """
     from array_record.python import array_record_data_source
 

@@ -205,6 +205,8 @@ def make(
 ) -> Ensemble:
     """The ensemble of an experiment's runs with these seeds.
 
+    Source: lecture 7, "Model Ensembles": train multiple independent models, at test time average their results.
+
     Args:
         build: from hyperparameters to the experiment; their `seed` is traced, so that members may have training
             examples of their own (by `data.take`), while test examples and numbers of steps are those of all.
@@ -247,6 +249,8 @@ def train(
     devices: Sequence[Device] | None = None,
 ) -> TrainState:
     """Trains independent members in one compiled program, to their last step: `make`, and nothing logged or saved.
+
+    Source: as of `make`.
 
     Args:
         build: as in `make`.

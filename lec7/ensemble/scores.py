@@ -80,6 +80,15 @@ def make_scores(
 
     Raises:
         InputError: the function gets a source without labels.
+
+    >>> from lec7.models import Variables
+    >>> def apply(variables, x, *, train, key=None):
+    ...     return x * variables.params, {}
+    >>> model = Model(lambda key, inputs: Variables({}, {}), apply)
+    >>> source = data.ArraySource({"image": jnp.eye(2), "label": jnp.array([0, 1])})
+    >>> joint, each = jax.eval_shape(make_scores(model), Variables(jnp.array([1.0, -1.0]), {}), source)
+    >>> joint["accuracy"].shape, each["accuracy"].shape
+    ((), (2,))
     """
     means = make_evaluate_members(model, score_rows(how), inputs, batch_size, chunk, devices)
     return lambda members, source: finished(*means(members, source))

@@ -265,6 +265,22 @@ def check(experiment: Experiment) -> None:
         InputError: a number out of range, a batch larger than the data set, a loss of another shape than one value an
             example, labels that the model has no output for, a penalty on parameters that there are none of; or
             whatever else a step fails at, with the line of the user's file that it came from.
+
+    >>> import lec7
+    >>> examples, held_out = lec7.data.digits()
+    >>> experiment = Experiment(
+    ...     model=lec7.models.from_nnx(lambda rngs: lec7.models.MLP(64, (), 10, rngs=rngs)),
+    ...     loss=lec7.losses.cross_entropy,
+    ...     optimizer=lec7.optim.adam(1e-2),
+    ...     train=examples,
+    ...     test=held_out,
+    ...     steps=5,
+    ...     batch_size=5000,
+    ... )
+    >>> check(experiment)
+    Traceback (most recent call last):
+    ...
+    lec7.errors.InputError: ...
     """
     for name in ("steps", "batch_size", "log_every", "evaluate_every"):
         value = getattr(experiment, name)

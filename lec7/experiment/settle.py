@@ -36,6 +36,20 @@ def settle(experiment: Experiment, examples: Examples = "auto") -> Settled:
 
     Raises:
         InputError: what the sources raise when they are read.
+
+    >>> import lec7
+    >>> examples, held_out = lec7.data.digits()
+    >>> experiment = Experiment(
+    ...     model=lec7.models.from_nnx(lambda rngs: lec7.models.MLP(64, (), 10, rngs=rngs)),
+    ...     loss=lec7.losses.cross_entropy,
+    ...     optimizer=lec7.optim.adam(1e-2),
+    ...     train=examples,
+    ...     test=held_out,
+    ...     steps=5,
+    ...     batch_size=64,
+    ... )
+    >>> settle(experiment).told  # digits are on the device already
+    []
     """
     # All processes have to come to the same end.
     told, free = [], min(gathered(free_bytes()))

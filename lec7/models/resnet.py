@@ -25,6 +25,11 @@ def resnet18(classes: int = 1000, *, keep: Scalar = 1.0, keep_depth: Scalar = 1.
         keep: dropout's chance to keep a feature, ahead of the head.
         keep_depth: chance to keep the branch of the last block; it comes down linearly from 1.
         rngs: for the initial weights.
+
+    >>> from lec7 import models, tree
+    >>> shapes = models.from_nnx(lambda rngs: resnet18(rngs=rngs)).outline
+    >>> tree.nbytes(models.variables_of(shapes).params) // 4
+    11689512
     """
     return resnet((2, 2, 2, 2), classes, bottleneck=False, keep=keep, keep_depth=keep_depth, rngs=rngs)
 

@@ -154,6 +154,8 @@ def stochastic_round(key: Key, x: jax.Array, dtype: DTypeLike) -> jax.Array:
 
     Every line is exact in x's own dtype: q is a power of two. Infinities and NaN stay.
 
+    Source: Gupta et al., "Deep Learning with Limited Numerical Precision", 2015, section 3.1.
+
     Args:
         key: as `jax.random.key` makes it.
         x: floating array.

@@ -18,6 +18,14 @@ def learning_rates(found: LearningRates, path: str | os.PathLike[str]) -> Path:
 
     Returns:
         The picture's path.
+
+    >>> import tempfile
+    >>> import numpy as np
+    >>> from lec7.train import LearningRates
+    >>> losses = np.array([2.0, 1.0, 3.0])
+    >>> found = LearningRates(np.array([1e-3, 1e-2, 1e-1]), losses, losses, 1e-3)
+    >>> learning_rates(found, Path(tempfile.mkdtemp(), "rates.png")).name
+    'rates.png'
     """
     figure = Figure(figsize=(5.2, 3.4), layout="constrained")
     axes = figure.subplots()

@@ -25,6 +25,11 @@ def config_of(path: Path) -> dict[str, Any]:
 
     Raises:
         InputError: there is none.
+
+    >>> config_of(Path("nowhere"))
+    Traceback (most recent call last):
+    ...
+    lec7.errors.InputError: ...
     """
     if not (path / "config.json").is_file():
         raise InputError(f"{path} is no sweep: it has no config.json; lec7 runs lists the runs and sweeps there are")
@@ -42,8 +47,16 @@ def read(path: Path, metric: str | None = None, direction: Direction | None = No
         metric: what to judge by; by default what the sweep was judged by.
         direction: whether much of it is good.
 
+    Returns:
+        The results, the folder's name, and how the sweep's command line begins.
+
     Raises:
         InputError: there is no sweep, no lane of it has ended, or no such metric.
+
+    >>> read(Path("nowhere"))
+    Traceback (most recent call last):
+    ...
+    lec7.errors.InputError: ...
     """
     whole = config_of(path)
     config = whole["sweep"]

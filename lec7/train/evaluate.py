@@ -81,6 +81,14 @@ def make_evaluate_members(
     Returns:
         A pure function `evaluate(members, source, *whatever)`, one dispatch when jitted, of variables with a leading
         axis of members: the rows' means over all examples.
+
+    >>> def apply(variables, x, *, train, key=None):
+    ...     return x * variables.params, {}
+    >>> model = Model(lambda key, inputs: Variables({}, {}), apply)
+    >>> source = data.ArraySource({"image": jnp.array([1.0, 3.0])})
+    >>> evaluate = make_evaluate_members(model, lambda outputs, batch: outputs.mean(0))
+    >>> float(evaluate(Variables(jnp.array([1.0, 2.0]), {}), source))
+    3.0
     """
     answers = lanes(lambda one, x: model.apply(one, x, train=False)[0], chunk=chunk, devices=devices)
 
@@ -100,6 +108,12 @@ def together_and_each(loss: Loss, how: How = "probabilities") -> Callable[..., t
     Returns:
         A function `rows(outputs, batch, weights=None) -> (joint, each)` of outputs [members, n, ...], an array or a
         pytree of them, and of how much each member counts, [members]: metrics [n] of all together, and [n, members].
+
+    >>> import lec7
+    >>> rows = together_and_each(lec7.losses.cross_entropy)
+    >>> joint, each = jax.eval_shape(rows, jnp.zeros((3, 4, 2)), {"label": jnp.zeros(4, int)})
+    >>> joint["loss"].shape, each["loss"].shape
+    ((4,), (4, 3))
     """
 
     def rows(outputs: PyTree, batch: Batch, weights: jax.Array | None = None) -> tuple[Metrics, Metrics]:
@@ -129,6 +143,11 @@ def make_refresh(
         A pure function `refresh(variables, source, key) -> variables`, one dispatch when jitted, of a source on the
         device, or of what was `drawn` from one on the host. Which examples it sees hangs on the key alone. Variables
         without running statistics come back as they are.
+
+    >>> model = Model(lambda key, inputs: Variables({}, {}), lambda variables, x, *, train, key=None: (x, {}))
+    >>> source = data.ArraySource({"image": jnp.zeros(4)})
+    >>> make_refresh(model, batch_size=2)(Variables({"w": 1.0}, {}), source, jax.random.key(0))
+    Variables(params={'w': 1.0}, state={})
     """
 
     def refresh(variables: Variables, source: data.ArraySource | Drawn, key: Key) -> Variables:

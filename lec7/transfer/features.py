@@ -92,7 +92,11 @@ def _program(
 
 
 def cache_folder() -> Path:
-    """Where this user's programs keep what they can compute again: `lec7` in `$XDG_CACHE_HOME` or `~/.cache`."""
+    """Where this user's programs keep what they can compute again: `lec7` in `$XDG_CACHE_HOME` or `~/.cache`.
+
+    >>> cache_folder().name
+    'lec7'
+    """
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lec7"
 
 

@@ -59,6 +59,11 @@ def pretrained(name: str, weights: str | Path | Mapping[str, ArrayLike] | None =
     Raises:
         InputError: there is no such family, or its weights can't be read.
         GraftError: the weights are another network's.
+
+    >>> pretrained("resnet19")
+    Traceback (most recent call last):
+    ...
+    lec7.errors.InputError: ...
     """
     if name not in FAMILIES:
         raise InputError(f"no family {name!r}{nearest(name, list(FAMILIES))}; there are {', '.join(FAMILIES)}")
@@ -78,6 +83,10 @@ def blank(family: Family, **options: Any) -> tuple[Model, Variables]:
 
     Returns:
         The model, and its variables as `ShapeDtypeStruct`s.
+
+    >>> _, places = blank(FAMILIES["resnet18"])
+    >>> places.params["head"]["kernel"].shape
+    (512, 1000)
     """
     model = models.from_nnx(lambda rngs: family.build(family.classes, rngs=rngs, **options))
     return model, models.variables_of(model.outline)

@@ -78,6 +78,8 @@ def linear_probe(
 ) -> Probe:
     """The network with a linear head, solved for on features of one stage that are computed once.
 
+    Source: lecture 7, "Transfer Learning with CNNs": very little data, "use linear classifier on top layer".
+
     Args:
         model: of a `models.Network`.
         variables: its arrays.

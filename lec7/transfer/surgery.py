@@ -48,6 +48,14 @@ def stages(model: Model) -> tuple[str, ...]:
 
     Raises:
         InputError: it is another one's.
+
+    >>> net = models.from_nnx(
+    ...     lambda rngs: models.Network(
+    ...         models.ConvNorm(3, 4, rngs=rngs), [], jax.nn.relu, models.mean_pool, nnx.Linear(4, 2, rngs=rngs)
+    ...     )
+    ... )
+    >>> stages(net)
+    ('stem', 'pool', 'head')
     """
     return _network(_outline(model), "head", "").stages
 
@@ -58,6 +66,8 @@ def replace_head(
     """The model with a new linear head; all other arrays are the very same.
 
     With a head of zeros each class is as probable as any, and the loss of the first step is `log(classes)`.
+
+    Source: lecture 7, "Transfer Learning with CNNs": reinitialize the last layer and train it.
 
     Args:
         key: for the new weights, where `std` is not 0.
@@ -131,6 +141,17 @@ def shorten(
 
     Raises:
         InputError: the model is no `Network`, or has no such stage.
+
+    >>> net = models.from_nnx(
+    ...     lambda rngs: models.Network(
+    ...         models.ConvNorm(3, 4, rngs=rngs), [], jax.nn.relu, models.mean_pool, nnx.Linear(4, 2, rngs=rngs)
+    ...     )
+    ... )
+    >>> images = jnp.zeros((1, 8, 8, 3))
+    >>> variables = jax.eval_shape(net.init, jax.random.key(0), images)
+    >>> _, shorter = shorten(net, variables, "stem", 3, images)
+    >>> shorter.params["head"]["kernel"].shape  # means and standard deviations of 4 channels
+    (8, 3)
     """
     if classes < 1:
         raise InputError(f"classes is {classes}, expected at least 1")
@@ -205,6 +226,15 @@ def rest(model: Model, at: str) -> Model:
 
     Raises:
         InputError: the model is no `Network`, or has no such stage.
+
+    >>> net = models.from_nnx(
+    ...     lambda rngs: models.Network(
+    ...         models.ConvNorm(3, 4, rngs=rngs), [], jax.nn.relu, models.mean_pool, nnx.Linear(4, 2, rngs=rngs)
+    ...     )
+    ... )
+    >>> head, variables = rest(net, "pool"), models.variables_of(net.outline)
+    >>> jax.eval_shape(lambda v, x: head.apply(v, x, train=False)[0], variables, jnp.zeros((5, 4))).shape
+    (5, 2)
     """
 
     def edit(module: nnx.Module) -> None:
