@@ -39,7 +39,16 @@ class Observer(Protocol):
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
-    """How a run ended: at which step, with which figures of its latest evaluation, after how many seconds."""
+    """How a run ended.
+
+    Attributes:
+        status: how it ended.
+        step: steps taken.
+        metrics: figures of its latest evaluation, by name.
+        seconds: since the run began.
+        message: what a person should know.
+        signal: the number of the signal that stopped it.
+    """
 
     status: Literal["finished", "interrupted", "diverged"]
     step: int
@@ -101,6 +110,13 @@ def evaluate(experiment: Trainable, state: train.TrainState) -> dict[str, float]
 
     Where no average has begun there is the first kind alone; where several have, the first is in `test/...` and the
     others go by their names. Batch statistics of averages are recomputed on training examples.
+
+    Args:
+        experiment: what the state is of.
+        state: at any step.
+
+    Returns:
+        Figures by name.
     """
     return experiment.make_evaluation()(state)
 
@@ -148,7 +164,6 @@ def _run(
 ) -> Outcome:
     start = time.monotonic()
     # The first process reads the log before it writes to it, and tells the others.
-    on_first(lambda: (folder.path / "result.json").unlink(missing_ok=True))
     averages_from = on_first(lambda: _averages_from(folder))
     with Checkpoints(folder.checkpoints_path) as checkpoints:
         state, anew = experiment.init(), False
@@ -156,6 +171,7 @@ def _run(
             state, anew = _restore(experiment, checkpoints, state, observer, averages, averages_from)
         begun = state.steps_taken
         latest = on_first(lambda: _latest_evaluation(folder, begun))
+        on_first(lambda: (folder.path / "result.json").unlink(missing_ok=True))  # of what was interrupted, or diverged
         observer.begin(begun, experiment.steps)
         if never := not_begun(state, more=experiment.steps - begun):
             observer.say(f"averages that will not begin before the end, step {experiment.steps}: {', '.join(never)}")

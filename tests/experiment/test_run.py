@@ -146,6 +146,18 @@ def test_a_resumed_run_says_what_is_damaged_and_ends_the_same(built, folder):
     assert figures(folder) == before
 
 
+def test_a_resume_that_is_refused_leaves_the_result_of_what_was_stopped(built, folder):
+    outcome = experiment.run(built, folder, Watcher(kill_at=15))
+    assert outcome.status == "interrupted"
+    good = folder.metrics_path.read_text()
+    folder.metrics_path.write_text("no row\n" + good)
+    with pytest.raises(InputError, match="damaged in line 1"):
+        experiment.run(built, folder, Watcher(), resume=True)
+    assert folder.result["status"] == "interrupted"
+    folder.metrics_path.write_text(good)
+    assert experiment.run(built, folder, Watcher(), resume=True).status == "finished"
+
+
 def test_a_run_killed_before_its_first_checkpoint_starts_over(built, folder):
     watcher = Watcher()
     folder.metrics_path.write_text('{"step": 5, "train/loss": 1.0}\n{"step": 1')
