@@ -52,6 +52,9 @@ def searching(
         learn: from what is kept, a step and the change of the gradient along it to what is kept.
         forget: what is kept, empty again where the second argument is true.
 
+    Raises:
+        InputError: in `update`, there are no parameters or no objective, or its value is no single number.
+
     >>> tx = searching("steepest descent", lambda x: (), lambda kept, g, x, f: (-g, 0))
     >>> f = lambda x: jnp.sum((x - 3.0) ** 2)
     >>> x = jnp.zeros(2)
