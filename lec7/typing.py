@@ -16,8 +16,8 @@ Device = Any
 Scalar = float | jax.Array
 """A Python float or a traced array of shape ()."""
 
-Schedule = Callable[[jax.Array], jax.Array]
-"""A pure function from a step (int32 array of shape (), counted from 0) to a value."""
+Schedule = Callable[[Any], jax.Array]
+"""A pure function from a step (int32 array of shape (), or an int, counted from 0) to a value."""
 
 PyTree = Any
 """Nested containers with arrays as leaves."""

@@ -1,5 +1,6 @@
 """What a bare accelerator image needs: floors 0 to 2 and the step, with JAX, Flax and Optax alone."""
 
+import ast
 import subprocess
 import sys
 from pathlib import Path
@@ -89,3 +90,19 @@ print([name for name in {late} if name in sys.modules])
 def test_an_unknown_room_is_told():
     done = python("import lec7; lec7.optimizers")
     assert "its rooms are augment, averaging, bench, data" in done.stderr
+
+
+def test_no_file_has_more_than_400_lines_and_no_function_more_than_60():
+    root = Path(lec7.__file__).parents[1]
+    long = []
+    for path in (path for folder in ("lec7", "experiments", "scripts") for path in (root / folder).rglob("*.py")):
+        text = path.read_text()
+        if text.count("\n") > 400:
+            long.append(path)
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.FunctionDef):
+                body = node.body[1:] if ast.get_docstring(node) and len(node.body) > 1 else node.body
+                header = node.body[0].lineno - node.lineno
+                if header + node.body[-1].end_lineno - body[0].lineno + 1 > 60:
+                    long.append((path, node.name))
+    assert not long

@@ -23,7 +23,6 @@ from lec7.regularize.penalties import Penalty, elastic_net, l1, l2, l2_sp, penal
 from lec7.regularize.pooling import even_max_pool, fractional_max_pool, fractional_max_pool_at
 from lec7.regularize.transforms import (
     GradientNoiseState,
-    MaxNormState,
     ProximalState,
     SamState,
     gradient_noise,
@@ -40,7 +39,6 @@ __all__ = [
     "GaussianNoise",
     "GradientNoiseState",
     "Hyperparameter",
-    "MaxNormState",
     "Noise",
     "Penalty",
     "ProximalState",

@@ -77,10 +77,6 @@ def prox_elastic_net(
     return _proximal(lambda z, a: _shrunk(z, a * l1) / (1 + 2 * a * l2), learning_rate, where, "prox_elastic_net")
 
 
-class MaxNormState(NamedTuple):
-    """Nothing: a projection remembers nothing."""
-
-
 def max_norm(
     limit: Scalar, axes: int | Sequence[int] | None = None, where: str = ".*kernel"
 ) -> optax.GradientTransformationExtraArgs:
@@ -123,9 +119,9 @@ def max_norm(
                 "match kernels alone, or say which `axes` a unit's weights lie along"
             )
 
-    def init(params: Params) -> MaxNormState:
+    def init(params: Params) -> optax.EmptyState:
         tree.map_named(check, tree.select(params, where), params)
-        return MaxNormState()
+        return optax.EmptyState()
 
     def step(u: jax.Array, x: jax.Array) -> jax.Array:
         z = _after(x, u).astype(wide(x.dtype))
@@ -133,7 +129,7 @@ def max_norm(
         # Units within the limit make the very step that they would make without it.
         return jnp.where(norm > limit, z * (limit / jnp.where(norm > 0, norm, 1)) - x, u)
 
-    def update(updates: PyTree, state: MaxNormState | Any, params: Params | None = None, **extra: Any):
+    def update(updates: PyTree, state: PyTree, params: Params | None = None, **extra: Any):
         return _where(step, where, updates, _given(params, "max_norm")), state
 
     return optax.GradientTransformationExtraArgs(init, update)
