@@ -1,12 +1,19 @@
 """From a file and its hyperparameters, or from a run's folder, to what is trained or evaluated."""
 
+from __future__ import annotations
+
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lec7.cli.hardware import NO_MATTER, Hardware, equip, hardware_of, rounded, silent
 from lec7.errors import InputError
+
+if TYPE_CHECKING:
+    from lec7.ensemble import Ensemble
+    from lec7.experiment import Experiment, ExperimentFile, RunFolder
+    from lec7.train.checkpoints import Checkpoints, Restored
 
 
 class Many(NamedTuple):
@@ -16,7 +23,9 @@ class Many(NamedTuple):
     chunk: int | None = None
 
 
-def build(file, hp, many: Many, hardware: Hardware = NO_MATTER, say: Callable[[str], None] = silent):
+def build(
+    file: ExperimentFile, hp: Any, many: Many, hardware: Hardware = NO_MATTER, say: Callable[[str], None] = silent
+) -> Experiment | Ensemble:
     """The experiment, or the ensemble of several of its runs, checked, and on the hardware that it is to have.
 
     Args:
@@ -55,7 +64,9 @@ def build(file, hp, many: Many, hardware: Hardware = NO_MATTER, say: Callable[[s
     return ensemble.make(make, hp, range(seed, seed + many.members), many.chunk)
 
 
-def rebuild(folder, hardware: Hardware | None = None, say: Callable[[str], None] = silent):
+def rebuild(
+    folder: RunFolder, hardware: Hardware | None = None, say: Callable[[str], None] = silent
+) -> Experiment | Ensemble:
     """What a run is of, from its `config.json`; refuses a file that has changed since.
 
     It comes to be on this hardware; by default, as an evaluation needs it, on one device, in the run's precision.
@@ -69,7 +80,7 @@ def rebuild(folder, hardware: Hardware | None = None, say: Callable[[str], None]
     return build(file, hp, Many(config.get("members", 1), config.get("chunk")), hardware, say)
 
 
-def refuse_sweep(config, path: Path) -> None:
+def refuse_sweep(config: Mapping[str, Any], path: Path) -> None:
     """Refuses the folder of a sweep, where that of a run is wanted."""
     if "sweep" in config:
         raise InputError(
@@ -77,7 +88,7 @@ def refuse_sweep(config, path: Path) -> None:
         )
 
 
-def unchanged(config, path: Path):
+def unchanged(config: Mapping[str, Any], path: Path) -> ExperimentFile:
     """The experiment file of a run, or a sweep, in the folder `path`; refuses one that has changed since."""
     from lec7 import experiment
 
@@ -90,7 +101,7 @@ def unchanged(config, path: Path):
     return file
 
 
-def restored(folder, built, which: str = "latest"):
+def restored(folder: RunFolder, built: Experiment | Ensemble, which: str = "latest") -> Restored:
     """The state that a run saved, read from its checkpoint; the run may go on meanwhile.
 
     Args:
@@ -114,7 +125,7 @@ def restored(folder, built, which: str = "latest"):
         return checkpoints.restore(jax.eval_shape(built.init), _step(which, checkpoints))
 
 
-def _step(which: str, checkpoints) -> int | None:
+def _step(which: str, checkpoints: Checkpoints) -> int | None:
     if which == "latest":
         return None
     if which == "best":

@@ -6,7 +6,7 @@ import contextlib
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import Annotated, NoReturn
 
@@ -65,7 +65,7 @@ def connect(options: Distributed) -> None:
 
 
 @contextlib.contextmanager
-def together(again: str) -> Iterator[None]:
+def together(again: str) -> Generator[None]:
     """What several processes do together: if one of them fails or is gone, the others end too, and say why.
 
     Args:
@@ -89,7 +89,7 @@ def together(again: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _last_words(text: str) -> Iterator[Callable[[], None]]:
+def _last_words(text: str) -> Generator[Callable[[], None]]:
     """Has a text said on standard error if this process ends in the midst of this, unless it was said already.
 
     When one of several processes is gone, JAX ends the others from C++, and Python is not asked.

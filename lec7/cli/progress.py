@@ -2,7 +2,7 @@
 
 import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from typing import Any
 
 from rich.console import Console
@@ -19,7 +19,7 @@ LEAST_WAITING = 0.01
 
 
 @contextlib.contextmanager
-def watch(quiet: bool = False) -> Iterator[Observer]:
+def watch(quiet: bool = False) -> Generator[Observer]:
     """The observer that suits standard output; one that says nothing where others of several processes tell."""
     if quiet:
         yield Nobody()

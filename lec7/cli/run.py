@@ -20,7 +20,8 @@ from lec7.cli.options import read, read_with_hyperparameters, refuse_others
 from lec7.errors import InputError
 
 if TYPE_CHECKING:
-    from lec7.experiment.log import MakeWriter
+    from lec7.ensemble import Ensemble
+    from lec7.experiment import Experiment, ExperimentFile, MakeWriter, Outcome, RunFolder
 
 DIVERGED = 3
 AFRESH = ("mesh", "examples", *(field.name for field in dataclasses.fields(Distributed)))
@@ -102,7 +103,9 @@ def _start(path: Path, arguments: list[str]) -> int:
     return begin(file, options, hp, path.stem)[0]
 
 
-def begin(file, options: Options, hp, stem: str, more: Mapping[str, Any] | None = None):
+def begin(
+    file: ExperimentFile, options: Options, hp: Any, stem: str, more: Mapping[str, Any] | None = None
+) -> tuple[int, RunFolder, Experiment | Ensemble]:
     """Trains in the folder of a new run, called `stem` and a number, with `more` in its configuration.
 
     Returns:
@@ -168,7 +171,7 @@ def tell(text: str) -> None:
         print(text, flush=True)
 
 
-def _run(built, folder, **resuming: bool) -> int:
+def _run(built: Experiment | Ensemble, folder: RunFolder, **resuming: bool) -> int:
     import jax
 
     from lec7 import experiment
@@ -196,7 +199,7 @@ def _run(built, folder, **resuming: bool) -> int:
     return DIVERGED if outcome.status == "diverged" else 0
 
 
-def _writers(folder, say: Callable[[str], None]) -> list[MakeWriter]:
+def _writers(folder: RunFolder, say: Callable[[str], None]) -> list[MakeWriter]:
     """Who else is told the log, as the run's configuration says."""
     from lec7.experiment.weights_and_biases import WeightsAndBiases
 
@@ -204,7 +207,7 @@ def _writers(folder, say: Callable[[str], None]) -> list[MakeWriter]:
     return [partial(WeightsAndBiases, say=say, **settings)] if settings else []
 
 
-def summary(outcome, folder) -> str:
+def summary(outcome: Outcome, folder: RunFolder) -> str:
     """How a run ended, in a line or two."""
     from lec7.cli.progress import tested
 

@@ -6,9 +6,10 @@ import dataclasses
 import shlex
 import sys
 import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 from rich.prompt import Confirm
@@ -17,6 +18,10 @@ from lec7.cli.distributed import Distributed, connect
 from lec7.cli.options import read, read_with_hyperparameters, refuse_others
 from lec7.cli.run import DIVERGED
 from lec7.errors import InputError, nearest
+
+if TYPE_CHECKING:
+    from lec7.experiment import ExperimentFile, RunFolder
+    from lec7.sweep import Results
 
 
 @dataclass(frozen=True)
@@ -127,22 +132,30 @@ def _resume(usage: Usage) -> int:
     from lec7.cli.build import unchanged
 
     assert usage.resume is not None
-    config = sweep.config_of(usage.resume)
-    file = unchanged(config, usage.resume)
+    path = usage.resume
+    config = sweep.config_of(path)
+    file = unchanged(config, path)
     known = {field.name for field in dataclasses.fields(Options)}
     saved = {name: value for name, value in config["sweep"].items() if name in known}
     given = {name: value for name in AFRESH if (value := getattr(usage, name)) != getattr(Usage, name)}
     options = dataclasses.replace(Options(**saved), **given)
-    if experiment.RunFolder(usage.resume).result is not None:
-        print(f"{usage.resume} is finished; lec7 report {usage.resume} tells what came out")
+    if experiment.RunFolder(path).result is not None:
+        print(f"{path} is finished; lec7 report {path} tells what came out")
         return 0
     train.device_per_core()
     connect(options)
     space, hp = _space(file, _kinds(file), config["sweep"]["space"]), file.restore(config["hyperparameters"])
-    return _run(file, hp, space, options, lambda _: usage.resume, config["sweep"]["command"])
+    return _run(file, hp, space, options, lambda _: path, config["sweep"]["command"])
 
 
-def _run(file, hp, space, options: Options, folder, command: str) -> int:
+def _run(
+    file: ExperimentFile,
+    hp: Any,
+    space: Mapping[str, Any],
+    options: Options,
+    folder: Callable[[Options], Path],
+    command: str,
+) -> int:
     from lec7 import sweep
     from lec7.cli.sweep_progress import watch
     from lec7.experiment import RunFolder
@@ -185,7 +198,7 @@ def _run(file, hp, space, options: Options, folder, command: str) -> int:
     return _tell(results, RunFolder(made[0]), command, time.monotonic() - start)
 
 
-def _tell(results, folder, command: str, seconds: float) -> int:
+def _tell(results: Results, folder: RunFolder, command: str, seconds: float) -> int:
     """Prints what came out, writes the report and the result."""
     from lec7 import report
     from lec7.cli.report import tell
@@ -203,13 +216,13 @@ def _tell(results, folder, command: str, seconds: float) -> int:
     return DIVERGED if diverged else 0
 
 
-def _kinds(file) -> dict[str, type]:
+def _kinds(file: ExperimentFile) -> dict[str, type]:
     from lec7.sweep.space import kinds
 
     return kinds(file.hyperparameters())
 
 
-def _split(file, kind: dict[str, type], words: list[str]) -> tuple[dict[str, str], list[str]]:
+def _split(file: ExperimentFile, kind: dict[str, type], words: list[str]) -> tuple[dict[str, str], list[str]]:
     """The texts of fields with several values, and all other words."""
     from lec7.sweep.text import is_over
 
@@ -239,10 +252,10 @@ def _split(file, kind: dict[str, type], words: list[str]) -> tuple[dict[str, str
     return texts, rest
 
 
-def _space(file, kind: dict[str, type], texts) -> dict[str, Any]:
+def _space(file: ExperimentFile, kind: dict[str, type], texts: Mapping[str, str]) -> dict[str, Any]:
     from lec7.sweep.text import parse
 
-    def typed(name: str):
+    def typed(name: str) -> Callable[[str], Any]:
         return lambda part: getattr(
             read(file.hyperparameters, [f"--{name.replace('_', '-')}", *part.split()], f"sweep {file.path.name}", ""),
             name,

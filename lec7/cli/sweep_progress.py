@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -65,7 +65,7 @@ class Tally:
 
 
 @contextlib.contextmanager
-def watch(metric: str | None, direction: Direction | None, quiet: bool) -> Iterator[Any]:
+def watch(metric: str | None, direction: Direction | None, quiet: bool) -> Generator[Any]:
     """The observer that suits standard output; None where others of several processes tell."""
     console, tally = Console(), Tally(metric, direction)
     if quiet:

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
 from lec7.cli import run
 from lec7.cli.options import read
 from lec7.errors import InputError
+
+if TYPE_CHECKING:
+    from lec7.cli.fine_tune import Task
+    from lec7.experiment import Experiment, RunFolder
 
 
 @dataclass(frozen=True)
@@ -60,12 +65,13 @@ def main(arguments: list[str]) -> int:
     more = {"classes": list(images.classes), "at": task.plan.at}
     code, folder, built = run.begin(file, settings, hp, Path(hp.data).name, more)
     if code == 0:
+        assert isinstance(built, experiment.Experiment)
         report(folder, built, task)
         print(f"report: {folder.path / 'report.md'}\npredict with: lec7 predict {folder.path} IMAGE")
     return code
 
 
-def report(folder, built, task) -> None:
+def report(folder: RunFolder, built: Experiment, task: Task) -> None:
     """Writes the report of a finished run, and prints the confusion matrix."""
     import jax
     import numpy as np
@@ -78,7 +84,7 @@ def report(folder, built, task) -> None:
         state = checkpoints.restore(jax.eval_shape(built.init)).state
     logits = transfer.features(built.model, state.variables, built.test, "head", inputs=built.inputs)
     judged = report.Judged(
-        np.asarray(jax.nn.softmax(logits)), np.asarray(built.test.arrays["label"]), task.images.classes
+        np.asarray(jax.nn.softmax(logits)), np.asarray(task.images.test.arrays["label"]), task.images.classes
     )
     if len(judged.classes) <= MOST_CLASSES:
         right = judged.confusion.diagonal() / judged.confusion.sum(1).clip(1)
@@ -97,7 +103,7 @@ MOST_CLASSES = 20
 """Of a matrix that is printed; the picture has all."""
 
 
-def check_run(config) -> None:
+def check_run(config: Mapping[str, Any]) -> None:
     """Refuses a run that is none of `lec7 transfer`."""
     if "classes" not in config:
         raise InputError(f"{config['experiment']} is no fine-tuned network; predictions need a run of lec7 transfer")
