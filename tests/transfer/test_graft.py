@@ -103,6 +103,24 @@ def test_what_does_not_fit_is_told_and_nothing_is_loaded(changed, told):
     assert caught.value.report.mismatched or caught.value.report.missing
 
 
+def test_a_report_has_a_line_for_each_weight():
+    params = {"a": np.zeros((2, 3)), "b": np.zeros(()), "c": np.zeros(4), "d": np.zeros(1)}
+    loaded = {"A": np.ones((3, 2)), "B": np.ones(()), "C": np.ones(5), "E": np.ones(1), "F": np.ones(1)}
+    rules = [Rule("A", "a", LINEAR), Rule("B", "b"), Rule("C", "c"), Rule("F", None)]
+    with pytest.raises(GraftError) as caught:
+        graft(params, loaded, rules)
+    assert str(caught.value.report).splitlines() == [
+        "in the model  shape   in the file",
+        "a             2 x 3   A            transposed",
+        "b             scalar  B",
+        "c                     C            DOES NOT FIT: shape (5,), expected (4,)",
+        "d                                  MISSING in the file",
+        "                      E            UNEXPECTED in the file",
+        "                      F            left out by a rule",
+        "2 loaded (7 numbers, 1 laid out anew), 1 missing, 1 unexpected, 1 mismatched, 1 left out",
+    ]
+
+
 def test_two_weights_for_one_place():
     with pytest.raises(GraftError, match=r"b does not fit x: a went there as well"):
         graft({"x": np.zeros(2)}, {"a": np.ones(2), "b": np.zeros(2)}, [Rule("[ab]", "x")])

@@ -120,6 +120,32 @@ def test_known_names_with_wrong_arguments(arguments, refused):
     both(refused, state_dict(TENSOR + arguments + b"R"), "can't be loaded")
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (FLOATS + b"K\x00K\x04\x85)\x89}", r"a tensor of shape \(4,\) and strides \(\) in Storage can't be"),
+        (b"X\x01\x00\x00\x00aK\x00K\x04\x85K\x01\x85\x89}", r"a tensor of shape \(4,\) and .* in str can't be"),
+        (FLOATS + b"K\x00K\x04\x85K\x01\x85\x89}}X\x01\x00\x00\x00aK\x01s", "other things than conj and neg"),
+        (FLOATS + b"K\x00K\x04\x85K\x01\x85\x89}]K\x01a", "other things than conj and neg"),
+        (FLOATS + b"K\x00(" + b"K\x01" * 65 + b"t(" + b"K\x01" * 65 + b"t\x89}", "has 65 axes; NumPy has 64 at most"),
+    ],
+)
+def test_a_tensor_that_can_not_be_says_why(arguments, message, refused):
+    both(refused, state_dict(TENSOR + b"(" + arguments + b"tR"), message)
+
+
+def test_an_entry_without_a_value_is_damaged(refused):
+    both(refused, b"\x80\x02}(X\x01\x00\x00\x00au.", "its pickle is damaged: SETITEMS can't be done")
+
+
+def test_pairs_make_an_ordered_dict(tmp_path):
+    pair = b"X\x01\x00\x00\x00w" + TENSOR + b"(" + FLOATS + b"K\x00K\x04\x85K\x01\x85\x89}tR\x86a"
+    code = b"\x80\x02ccollections\nOrderedDict\n]" + pair + b"\x85R."
+    path = tmp_path / "pairs.pth"
+    path.write_bytes(legacy(code, keys=["0"], storages=struct.pack("<q4f", 4, 1, 2, 3, 4)))
+    np.testing.assert_array_equal(load(path)["w"], np.float32([1, 2, 3, 4]))
+
+
 TOO_LARGE = b"\x8a\x09" + b"\x00" * 7 + b"\x80\x00"  # 2**63
 
 
@@ -242,9 +268,9 @@ def test_safetensors_that_are_damaged(refused):
     refused(safetensors({"a": entry}, b"1234"), "a safetensors file, is damaged or cut off")
     refused(safetensors({"a": entry}, b"12345678", length=2**42), "a safetensors file, is damaged.*header too large")
     refused(safetensors({"a": entry | {"shape": [2**62, 2**62]}}, b"12345678"), "is damaged")
-    refused(
-        safetensors({"a": {"dtype": "F8_E4M3", "shape": [8], "data_offsets": [0, 8]}}, b"12345678"), "'a' is F8_E4M3"
-    )
+    for dtype, size in {"F8_E4M3": 24, "F6_E2M3": 18, "F4": 12}.items():
+        entry = {"dtype": dtype, "shape": [24], "data_offsets": [0, size]}
+        refused(safetensors({"a": entry}, bytes(size)), f"'a' is {dtype}, which safetensors can't give to NumPy")
     refused(safetensors({}), "no arrays")
 
 

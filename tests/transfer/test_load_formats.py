@@ -210,6 +210,23 @@ def test_the_hub_is_asked_after_the_cache(hub, monkeypatch):
     ]
 
 
+def test_a_file_of_the_hub_that_is_named_is_the_only_one_asked_for(hub):
+    SAVE["safetensors"](hub / "model.safetensors", {"a": np.ones(2)})
+    SAVE["npz"](hub / "other.npz", {"b": np.ones(2)})
+    assert load("hf:somebody/net:other.npz").keys() == {"b"}
+    with pytest.raises(InputError, match=r"hf:somebody/net:third can't be fetched \(third\): "):
+        load("hf:somebody/net:third")
+
+
+def test_what_the_hub_s_client_says_is_told_with_its_cause(hub, monkeypatch):
+    def download(*_, **__):
+        raise OSError("no room\nin many words") from ValueError("the disk is full")
+
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", download)
+    with pytest.raises(InputError, match=r"can't be fetched \(a\): no room; ValueError: the disk is full$"):
+        load("hf:somebody/net:a")
+
+
 def test_without_the_hub_s_client_the_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
     with pytest.raises(InputError, match=r"pip install 'lec7\[hub\]'"):
