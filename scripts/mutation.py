@@ -94,7 +94,7 @@ ROOMS = {
         "tests/transfer",
         "archives formats graft hub layouts limits load names orbax_folder sources torch_file torch_pickle",
     ),
-    "step": of_files("train", "tests/train", "evaluate fit lr_find run state step"),
+    "step": of_files("train", "tests/train", "fit lr_find run state step"),
 }
 
 CONFIGURATION = """

@@ -1,11 +1,13 @@
 """What pytest is told beside mutants: `scripts/mutation.py` lays this file into its copies as `conftest.py`."""
 
+import contextlib
 import doctest
 import inspect
 import json
 import os
+import sys
 from collections import defaultdict
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -22,7 +24,8 @@ MUTANT = os.environ.get("MUTANT_UNDER_TEST")
 """Its name; or "stats" where a run finds out which test calls which function, "fail" where all mutated code raises, and
 "" where none does."""
 is_from = doctest.DocTestFinder._from_module
-called_by_fixture: dict[str, set[str]] = defaultdict(set)
+called_once: dict[str, set[str]] = defaultdict(set)
+"""What is called where a fixture is made, by its name; or where a file of tests is imported, by its path."""
 
 
 def is_from_unmutated(self: doctest.DocTestFinder, module: ModuleType, thing: Any) -> bool:
@@ -46,19 +49,35 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 if MUTANT == "stats":
 
-    @pytest.hookimpl(wrapper=True)
-    def pytest_fixture_setup(fixturedef: pytest.FixtureDef[Any]) -> Generator[None, Any, Any]:
-        """What a fixture calls once is called for each test that uses it."""
+    @contextlib.contextmanager
+    def noted(name: str) -> Iterator[None]:
+        """What is called here is called for each test that has to do with the fixture, or file, of this name."""
         before, state()._stats = state()._stats, set()
         try:
-            return (yield)
+            yield
         finally:
-            if fixturedef.scope != "function":
-                called_by_fixture[fixturedef.argname] |= state()._stats
+            called_once[name] |= state()._stats
             state()._stats |= before
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_fixture_setup(fixturedef: pytest.FixtureDef[Any]) -> Generator[None, Any, Any]:
+        with noted(fixturedef.argname) if fixturedef.scope != "function" else contextlib.nullcontext():
+            return (yield)
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_make_collect_report(collector: pytest.Collector) -> Generator[None, Any, Any]:
+        if not isinstance(collector, pytest.Module):
+            return (yield)
+        tests = Path("tests").resolve()
+        for name, module in list(sys.modules.items()):  # what files of tests share calls things, too: for each anew
+            if tests in Path(getattr(module, "__file__", None) or "").parents and not name.startswith(("test_", "conf")):
+                del sys.modules[name]
+        with noted(collector.nodeid):
+            return (yield)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_teardown(item: pytest.Function) -> None:
         """What was traced for an earlier test is traced for this one as well."""
-        state()._stats.update(*(called_by_fixture[name] for name in item.fixturenames))
+        names = (*getattr(item, "fixturenames", ()), item.nodeid.partition("::")[0])
+        state()._stats.update(*(called_once[name] for name in names))
         jax.clear_caches()

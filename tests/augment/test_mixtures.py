@@ -48,6 +48,21 @@ def test_cutmix_takes_a_rectangle_and_labels_go_by_its_pixels(key):
     assert len(np.unique(shares)) > 20
 
 
+def test_cutmix_s_rectangles_are_of_the_sizes_and_at_the_places_of_the_paper(key):
+    """Its own words in NumPy: rows from floor(y - h / 2) to floor(y + h / 2), cut off at the image's edges."""
+    height, width, rng = 12, 20, np.random.default_rng(0)
+    images = jnp.arange(N, dtype=jnp.float32).reshape(N, 1, 1, 1) * jnp.ones((1, height, width, 1))
+    mixed, _ = jax.jit(augment.cutmix(1.0))(key, images, jnp.ones((N, 1)))
+    other = np.asarray(mixed)[..., 0] != np.arange(N)[:, None, None]
+    side, theirs = np.sqrt(1 - rng.uniform(size=4 * N)), []
+    for size in (height, width):
+        middle, half = rng.integers(0, size, 4 * N), np.floor(side * size) / 2
+        theirs.append(np.diff([np.clip(np.floor(middle + at), 0, size) for at in (-half, half)], axis=0)[0])
+    for axis, lengths in zip((2, 1), theirs, strict=True):  # rows that have a pixel of the other, then columns
+        ours = other.any(axis).sum(1)
+        assert stats.ks_2samp(ours[ours > 0], lengths[np.min(theirs, axis=0) > 0]).pvalue > 1e-3
+
+
 def test_bytes_stay_bytes_and_any_batch_goes(key):
     for n in (1, 3):
         images = jnp.full((n, 4, 4, 3), 255, jnp.uint8)

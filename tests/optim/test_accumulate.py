@@ -167,6 +167,19 @@ def test_the_inner_transform_gets_means():
     }
 
 
+def test_the_inner_transform_gets_the_mean_value_in_the_value_s_dtype():
+    seen = []
+
+    def update(updates, state, params=None, *, value):
+        seen.append(value.dtype)
+        return updates, state
+
+    tx = accumulate(optax.GradientTransformationExtraArgs(lambda params: (), update), 2)
+    for dtype in (jnp.float32, jnp.bfloat16):
+        tx.update(jnp.ones(2), tx.init(jnp.ones(2)), jnp.ones(2), value=jnp.ones((), dtype))
+    assert set(seen) == {jnp.dtype("float32"), jnp.dtype("bfloat16")}
+
+
 def test_a_nan_does_not_outlive_its_step():
     tx = accumulate(optax.sgd(1.0), 2)
     x = jnp.zeros(())

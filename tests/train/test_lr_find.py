@@ -91,7 +91,9 @@ def test_it_can_be_seen(digits, tmp_path):
     [
         (optim.adam(1e-3), {"batches": []}, "there are no batches"),
         (optim.adam(1e-3), {"lowest": 1.0, "highest": 0.1}, "lowest is 1.0 and highest 0.1"),
-        (optim.adam(1e-3), {"steps": 0}, "steps is 0"),
+        (optim.adam(1e-3), {"lowest": 0.0}, "^lowest is 0.0, expected a finite number more than 0; give"),
+        (optim.adam(1e-3), {"highest": float("inf")}, "^highest is inf, expected a finite number more than 0"),
+        (optim.adam(1e-3), {"steps": 0}, "^steps is 0, expected a whole number, at least 1; give how many"),
         (optim.adam(1e-3), {"smoothing": 1.0}, "smoothing is 1.0"),
         (optax.sgd(1e-3), {}, "tells no learning rate; end it with optim.scale_by_learning_rate"),
         (optim.adam(lambda t: 1e-3 * t), {}, "the learning rate of step 0 is 0.0"),

@@ -14,7 +14,7 @@ from lec7.errors import InputError
 from lec7.train import feed
 from lec7.train.evaluate import drawn, mean_over
 from lec7.train.feed import Ahead, own_rows, put_rows
-from lec7.train.fit import WAITING
+from lec7.train.fit import WAITING, trace
 
 
 def end(small, step, source, start=0, steps=30, every=8, state=None):
@@ -44,6 +44,24 @@ def test_batches_that_weigh_much_go_a_few_at_a_time(small, same, resident, monke
     same(state, resident[0])
     np.testing.assert_array_equal(losses, resident[1])
     assert windows == resident[2]
+
+
+def test_what_is_traced_ahead_has_the_examples_dtypes_and_is_not_traced_again(small):
+    """With as many steps a dispatch where nothing is said."""
+    seen = []
+
+    def step(state, batch):
+        seen.append({name: x.dtype for name, x in batch.items()})
+        return small.step(state, batch)
+
+    for source in (OnHost(small.source), small.source):
+        trace(step, small.init(), source, batch_size=16)
+        assert seen
+        assert all(one == {"image": np.float32, "label": np.int32} for one in seen)
+        traced = len(seen)
+        for _ in train.fit(step, small.init(), source, steps=3, batch_size=16):
+            pass
+        assert len(seen) == traced
 
 
 def test_it_goes_on_at_any_step(small, same, resident):
