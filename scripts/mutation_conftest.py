@@ -68,9 +68,9 @@ if MUTANT == "stats":
     def pytest_make_collect_report(collector: pytest.Collector) -> Generator[None, Any, Any]:
         if not isinstance(collector, pytest.Module):
             return (yield)
-        tests = Path("tests").resolve()
         for name, module in list(sys.modules.items()):  # what files of tests share calls things, too: for each anew
-            if tests in Path(getattr(module, "__file__", None) or "").parents and not name.startswith(("test_", "conf")):
+            is_shared = Path("tests").resolve() in Path(getattr(module, "__file__", None) or "").parents
+            if is_shared and not name.startswith(("test_", "conftest")):
                 del sys.modules[name]
         with noted(collector.nodeid):
             return (yield)
