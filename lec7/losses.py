@@ -1,6 +1,6 @@
 """Losses: from a model's outputs and a batch to named values, one for each example.
 
-A loss gives a dict of arrays of shape [n]; the one called `"loss"` is minimised, the others are
+A loss gives a dict of arrays of shape [n]; the one called `"loss"` is minimized, the others are
 told. Means are taken by whoever knows how many examples count: the step over its batch, an
 evaluation over a whole data set.
 

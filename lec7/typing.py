@@ -32,7 +32,7 @@ Batch = Mapping[str, jax.Array]
 """Arrays that agree in their first axis, one row an example: `{"image": ..., "label": ...}`."""
 
 Metrics = dict[str, jax.Array]
-"""Named values of a batch or a window of steps; `"loss"` is the one that is minimised."""
+"""Named values of a batch or a window of steps; `"loss"` is the one that is minimized."""
 
 
 def is_traced(value: Any) -> bool:

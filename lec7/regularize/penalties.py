@@ -1,7 +1,7 @@
 """Penalties: what is added to the loss for the parameters themselves.
 
 A penalty is a function from parameters to a dict of named scalars. `train.make_step(..., penalty=...)` adds their sum
-to the loss that is minimised, and logs each by its name.
+to the loss that is minimized, and logs each by its name.
 """
 
 from collections.abc import Callable

@@ -22,9 +22,9 @@ class ProximalState(NamedTuple):
 def prox_l1(rate: Scalar, learning_rate: Scalar | Schedule, where: str = ".*") -> optax.GradientTransformationExtraArgs:
     """Lasso by proximal steps: after the step to z, `x = sign(z) * max(|z| - a * rate, 0)`.
 
-    Behind plain gradient descent, `optax.chain(optim.sgd(a), prox_l1(rate, a))`, this minimises the loss plus
+    Behind plain gradient descent, `optax.chain(optim.sgd(a), prox_l1(rate, a))`, this minimizes the loss plus
     `rate * sum(|x|)`, with weights that are exactly 0. Put it last, ahead of nothing but averages. Behind an adaptive
-    optimizer it shrinks all weights by the same amount, and the zeros are exact as well, but what is minimised is
+    optimizer it shrinks all weights by the same amount, and the zeros are exact as well, but what is minimized is
     something else.
 
     Source: Daubechies, Defrise and De Mol, "An Iterative Thresholding Algorithm", 2004 (ISTA); Parikh and Boyd,
@@ -191,7 +191,7 @@ class SamState(NamedTuple):
 
 
 def sam(tx: optax.GradientTransformation, rho: Scalar = 0.05) -> optax.GradientTransformationExtraArgs:
-    """Sharpness-aware minimisation: `tx` with the gradient at `x + rho * g / |g|`, uphill from where x is.
+    """Sharpness-aware minimization: `tx` with the gradient at `x + rho * g / |g|`, uphill from where x is.
 
     The norm is over all parameters (in `optim.groups`, over the member's). It takes two gradients a step: the second
     one of `value_fn`, with the step's batch and noise, which `train.make_step` gives to each optimizer. `tx` gets it as

@@ -1,4 +1,4 @@
-"""Penalties in the step: in the loss that is minimised, told apart, and not in the evaluation."""
+"""Penalties in the step: in the loss that is minimized, told apart, and not in the evaluation."""
 
 from dataclasses import dataclass, replace
 

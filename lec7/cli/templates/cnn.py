@@ -69,7 +69,7 @@ def build(hp: Hyperparameters) -> Experiment:
         )
     )
 
-    # Your loss: from the model's outputs and a batch to values for each example, of which "loss" is minimised. What
+    # Your loss: from the model's outputs and a batch to values for each example, of which "loss" is minimized. What
     # else is in there is logged and evaluated under its name.
     #     def loss(outputs, batch):
     #         error = outputs[:, 0] - batch["target"]

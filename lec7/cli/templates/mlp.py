@@ -54,7 +54,7 @@ def build(hp: Hyperparameters) -> Experiment:
     # functions (models.Model). An NNX module whose __call__ has an argument `key` gets noise in training.
     model = models.from_nnx(lambda rngs: models.MLP(64, (hp.width, hp.width), 10, keep=1 - hp.dropout, rngs=rngs))
 
-    # Your loss: from the model's outputs and a batch to values for each example, of which "loss" is minimised. What
+    # Your loss: from the model's outputs and a batch to values for each example, of which "loss" is minimized. What
     # else is in there is logged and evaluated under its name.
     #     def loss(outputs, batch):
     #         error = outputs[:, 0] - batch["target"]

@@ -1,4 +1,4 @@
-"""The function that is minimised, as the methods of second order see it."""
+"""The function that is minimized, as the methods of second order see it."""
 
 import jax
 import jax.numpy as jnp
