@@ -5,9 +5,14 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
+
+if TYPE_CHECKING:
+    from jax.sharding import Mesh
+
+    from lec7.experiment import Experiment
 
 
 @dataclass(frozen=True)
@@ -49,7 +54,7 @@ def silent(text: str) -> None:
     """Says nothing."""
 
 
-def equip(experiment: Any, hardware: Hardware, say: Callable[[str], None] = silent) -> Any:
+def equip(experiment: Experiment, hardware: Hardware, say: Callable[[str], None] = silent) -> Experiment:
     """The experiment on its hardware, with its examples where they are to be, checked; says what is where."""
     import jax
 
@@ -65,17 +70,17 @@ def equip(experiment: Any, hardware: Hardware, say: Callable[[str], None] = sile
     for text in settled.told:
         say(text)
     if experiment.mesh is not None:
-        say(_on_mesh(settled.experiment))
+        say(_on_mesh(settled.experiment, experiment.mesh))
     return settled.experiment
 
 
-def _on_mesh(experiment: Any) -> str:
+def _on_mesh(experiment: Experiment, mesh: Mesh) -> str:
     """What a mesh has of the state."""
     import jax
 
     from lec7 import train
 
-    mesh, shapes = experiment.mesh, jax.eval_shape(experiment.init)
+    shapes = jax.eval_shape(experiment.init)
     wanted = train.shardings(shapes, mesh, experiment.rules)
     placed = train.describe_sharding(jax.tree.map(lambda x, where: x.update(sharding=where), shapes, wanted))
     axes = ", ".join(f"{axis}={size}" for axis, size in mesh.shape.items() if size > 1) or "one device"
@@ -85,12 +90,12 @@ def _on_mesh(experiment: Any) -> str:
     )
 
 
-def rounded(make: Callable[[Any], Any], precision: str) -> Callable[[Any], Any]:
+def rounded(make: Callable[[Any], Experiment], precision: str) -> Callable[[Any], Experiment]:
     """`make`, of experiments whose model computes in this precision."""
     return make if precision == NO_MATTER.precision else lambda hp: _in_precision(make(hp), precision)
 
 
-def _in_precision(experiment: Any, precision: str) -> Any:
+def _in_precision(experiment: Experiment, precision: str) -> Experiment:
     from lec7 import models
 
     if precision == NO_MATTER.precision:

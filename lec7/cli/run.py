@@ -212,6 +212,6 @@ def summary(outcome: Outcome, folder: RunFolder) -> str:
     from lec7.cli.progress import tested
 
     figures = tested(outcome.metrics)
+    told = f"\ntest: {figures}" if figures else ""
     ended = f"{outcome.status} at step {outcome.step}" + (f": {outcome.message}" if outcome.message else "")
-    tested = f"\ntest: {figures}" if figures else ""
-    return f"{ended}, after {outcome.seconds:.1f} s, in {folder.path}{tested}"
+    return f"{ended}, after {outcome.seconds:.1f} s, in {folder.path}{told}"
