@@ -103,6 +103,15 @@ def test_what_does_not_fit_is_told_and_nothing_is_loaded(changed, told):
     assert caught.value.report.mismatched or caught.value.report.missing
 
 
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
+def test_what_arrives_has_the_model_s_dtype(dtype):
+    params = {"x": jnp.zeros(2, dtype)}
+    for given in (np.float64, np.float32, np.float16, jnp.bfloat16):
+        new, _ = graft(params, {"a": np.asarray([0.5, 2], given)}, [Rule("a", "x")])
+        assert new["x"].dtype == dtype
+        np.testing.assert_array_equal(new["x"].astype(float), [0.5, 2])
+
+
 def test_a_report_has_a_line_for_each_weight():
     params = {"a": np.zeros((2, 3)), "b": np.zeros(()), "c": np.zeros(4), "d": np.zeros(1)}
     loaded = {"A": np.ones((3, 2)), "B": np.ones(()), "C": np.ones(5), "E": np.ones(1), "F": np.ones(1)}

@@ -138,6 +138,16 @@ def test_an_entry_without_a_value_is_damaged(refused):
     both(refused, b"\x80\x02}(X\x01\x00\x00\x00au.", "its pickle is damaged: SETITEMS can't be done")
 
 
+def test_a_memo_is_what_its_number_says(tmp_path):
+    """Put at 7 and at 3, got from 7: the tensor, and not the dict of metadata that was put afterwards."""
+    value = TENSOR + b"(" + FLOATS + b"K\x00K\x04\x85K\x01\x85\x89}tRq\x07"
+    code = b"\x80\x02}X\x01\x00\x00\x00v" + value + b"sq\x03X\x01\x00\x00\x00wh\x07s."
+    path = tmp_path / "memo.pth"
+    path.write_bytes(legacy(code, keys=["0"], storages=struct.pack("<q4f", 4, 1, 2, 3, 4)))
+    for name in ("v", "w"):
+        np.testing.assert_array_equal(load(path)[name], np.float32([1, 2, 3, 4]))
+
+
 def test_pairs_make_an_ordered_dict(tmp_path):
     pair = b"X\x01\x00\x00\x00w" + TENSOR + b"(" + FLOATS + b"K\x00K\x04\x85K\x01\x85\x89}tR\x86a"
     code = b"\x80\x02ccollections\nOrderedDict\n]" + pair + b"\x85R."
@@ -190,7 +200,9 @@ def test_a_part_of_a_storage_as_old_files_have_it(tmp_path):
     path = tmp_path / "old.pth"
     path.write_bytes(legacy(code, keys=["0"], storages=struct.pack("<q4f", 4, 1, 2, 3, 4)))
     np.testing.assert_array_equal(load(path)["w"], np.float32([3]))
-    path.write_bytes(path.read_bytes().replace(b"K\x01K\x02tt", b"K\x03K\x02tt"))
+    path.write_bytes(path.read_bytes().replace(b"K\x01K\x02tt", b"K\x02K\x02tt"))  # as far as the end
+    np.testing.assert_array_equal(load(path)["w"], np.float32([4]))
+    path.write_bytes(path.read_bytes().replace(b"K\x02K\x02tt", b"K\x03K\x02tt"))
     with pytest.raises(InputError, match="reaches beyond it"):
         load(path)
 
