@@ -61,8 +61,35 @@ def test_it_goes_scipy_s_way_trial_by_trial(x64, name, c2):
             assert found.evaluations == len(trials)
 
 
-def waves(a, a0, a1, a2, a3, a4):
-    return 0.1 * a**2 + a0 * jnp.sin(a1 * a) + a2 * jnp.cos(a3 * a) + a4 * a
+def waves(a, a0, a1, a2, a3, a4, np=jnp):
+    return 0.1 * a**2 + a0 * np.sin(a1 * a) + a2 * np.cos(a3 * a) + a4 * a
+
+
+@pytest.mark.parametrize("c2", [0.9, 0.1])
+def test_it_goes_scipy_s_way_over_many_waves(x64, c2):
+    """On which all ways to choose the next trial come up."""
+    rng, compared = np.random.default_rng(0), 0
+    for _ in range(300):
+        a0, a1, a2, a3, a4 = shape = rng.uniform(-3, 3, 5)
+        first = rng.choice([0.1, 1.0, 10.0])
+        value, grad, found = along(waves, jnp.array(first), *shape, c2=c2)
+        trials, down = [], float(grad[0] * first)
+
+        def phi(a, first=first, trials=trials, shape=shape):
+            trials.append(a)
+            return waves(a * first, *shape, np=np)
+
+        def slope(a, first=first, a0=a0, a1=a1, a2=a2, a3=a3, a4=a4):
+            a = a * first
+            return first * (0.2 * a + a0 * a1 * np.cos(a1 * a) - a2 * a3 * np.sin(a3 * a) + a4)
+
+        if down < 0:
+            a, _, _ = scalar_search_wolfe1(phi, slope, float(value), float(value) - down / 2, down, c1=1e-4, c2=c2)
+            if a is not None:
+                np.testing.assert_allclose(found.step_size, a, rtol=1e-6)
+                assert found.evaluations == len(trials)
+                compared += 1
+    assert compared > 100
 
 
 @settings(max_examples=200, deadline=None)
