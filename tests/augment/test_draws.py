@@ -9,7 +9,7 @@ import pytest
 from every_operation import BASIS
 from scipy import stats
 
-from lec7 import augment
+from lec7 import augment, random
 from lec7.augment.operation import integer
 from lec7.augment.warp import Frame
 
@@ -66,6 +66,24 @@ def test_numbers_have_the_stated_distribution(operation, stated):
     (parameters,) = drawn(operation)
     for name, cdf in stated.items():
         assert stats.kstest(parameters[name].ravel(), cdf).pvalue > LEAST_P, name
+
+
+@pytest.mark.parametrize(("operation", "stated"), CONTINUOUS[:-2], ids=[o.name for o, _ in CONTINUOUS[:-2]])
+def test_each_number_comes_of_the_stream_of_its_name(operation, stated, key):
+    """What these are called decides what a run draws that goes on with a later version."""
+    numbers = operation.draw(key, Frame(24, 40))
+    for name, cdf in stated.items():
+        u = jax.random.uniform(random.stream(key, name), dtype=jnp.float32)
+        np.testing.assert_allclose(cdf(np.float64(numbers[name])), u, atol=1e-5)
+
+
+def test_a_mixture_s_draws_come_of_two_streams(key):
+    n = 50
+    lam = jax.random.beta(random.stream(key, "lam"), 0.2, 0.2, (n,))
+    partner = jax.random.permutation(random.stream(key, "partner"), n)
+    _, soft = augment.mixup()(key, jnp.zeros((n, 1, 1, 1)), jnp.eye(n))
+    expected = lam[:, None] * jnp.eye(n) + (1 - lam[:, None]) * jnp.eye(n)[partner]
+    np.testing.assert_allclose(soft, expected, atol=1e-6)
 
 
 @pytest.mark.parametrize(

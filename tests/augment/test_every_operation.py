@@ -10,7 +10,9 @@ from lec7 import augment
 from lec7.augment.warp import Frame
 
 FRAME = Frame(HEIGHT, WIDTH)
-EVERY = GEOMETRY | SIZES | COLOURS | {"scale_jitter": augment.scale_jitter((20, 30)), "erase": augment.erase()}
+EVERY = GEOMETRY | SIZES | COLOURS
+EVERY |= {"scale_jitter": augment.scale_jitter((20, 30)), "erase": augment.erase(), "augmix": augment.augmix()}
+EVERY |= {"randaugment": augment.randaugment()[0], "trivialaugment": augment.trivialaugment()[0]}
 
 
 @pytest.mark.parametrize("name", EVERY)
