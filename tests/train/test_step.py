@@ -4,7 +4,7 @@ import numpy as np
 import optax
 import pytest
 
-from lec7 import data, losses, optim, random, train
+from lec7 import averaging, data, losses, optim, random, train
 from lec7.errors import InputError
 from lec7.models import Model, Variables
 
@@ -43,6 +43,38 @@ def test_a_step_is_gradient_descent_on_the_mean_loss(x64):
     np.testing.assert_allclose(state.params["w"], w, rtol=1e-10)
     np.testing.assert_allclose(state.params["b"], b, rtol=1e-10)
     assert int(state.step) == 20
+
+
+def test_what_is_drawn_comes_of_the_state_s_key_by_name_and_step():
+    """The model of "model" and the augmentation of "augment" at each step anew, the start of "init"."""
+    plain, seen = linear_model(), {"model": [], "augment": [], "init": []}
+
+    def init(key, inputs):
+        seen["init"].append(key)
+        return plain.init(key, inputs)
+
+    def apply(variables, inputs, *, train, key=None):
+        seen["model"].append(key)
+        return plain.apply(variables, inputs, train=train)
+
+    def augment(key, batch):
+        seen["augment"].append(key)
+        return batch
+
+    model, tx, base = Model(init, apply), optim.sgd(0.1), jax.random.key(5)
+    step = train.make_step(model, losses.cross_entropy, tx, augment=augment)
+    state = train.init(base, model, tx, jnp.zeros((1, 5)))
+    for _ in range(3):
+        state, _ = step(state, {"image": jnp.ones((2, 5)), "label": jnp.zeros(2, int)})
+    assert seen.pop("init") == [random.stream(base, "init")]
+    for name, keys in seen.items():
+        assert keys == [random.stream(base, name, t) for t in range(3)]
+
+
+def test_averages_that_can_not_be_told_apart_are_refused_before_any_training(small):
+    tx = optax.chain(optim.sgd(0.1), averaging.ema(0.9), averaging.ema(0.99))
+    with pytest.raises(InputError, match="two averages 'ema' of"):
+        train.init(jax.random.key(0), small.model, tx, jnp.zeros((1, 6)))
 
 
 def test_the_optimizer_gets_value_gradient_and_value_function(small):
