@@ -188,6 +188,10 @@ def test_sam_gives_the_optimizer_inside_its_gradient_and_the_value():
     assert seen == {"value": 7.0, "same": True, "again": value_fn(PARAMS)}
 
 
+def test_sam_s_radius_where_none_is_said_is_the_paper_s(same):
+    same(run(regularize.sam(optim.sgd(0.1))), run(regularize.sam(optim.sgd(0.1), 0.05)))
+
+
 def test_sam_where_the_gradient_is_zero_stays():
     x = {"w": jnp.zeros(3)}
     np.testing.assert_array_equal(run(MAKE["sam"](0.1), x)["w"], x["w"])
