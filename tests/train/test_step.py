@@ -71,6 +71,22 @@ def test_what_is_drawn_comes_of_the_state_s_key_by_name_and_step():
         assert keys == [random.stream(base, name, t) for t in range(3)]
 
 
+def test_a_step_calls_the_model_in_training_and_an_evaluation_in_testing(small):
+    state, called = small.init(), []
+
+    def apply(variables, inputs, *, train, key=None):
+        called.append(train)
+        return small.model.apply(variables, inputs, train=train, key=key)
+
+    model = Model(small.model.init, apply)
+    new, _ = train.make_step(model, losses.cross_entropy, small.optimizer)(state, small.batch(0))
+    assert called == [True]
+    before, after = (jax.tree.leaves(s.model_state) for s in (state, new))
+    assert all((a != b).any() for a, b in zip(before, after, strict=True))  # running statistics
+    train.make_evaluate(model, losses.cross_entropy, batch_size=100)(new.variables, small.source)
+    assert set(called[1:]) == {False}
+
+
 def test_averages_that_can_not_be_told_apart_are_refused_before_any_training(small):
     tx = optax.chain(optim.sgd(0.1), averaging.ema(0.9), averaging.ema(0.99))
     with pytest.raises(InputError, match="two averages 'ema' of"):
