@@ -54,6 +54,17 @@ def test_the_suggestion_learns_and_a_hundred_times_as_much_does_worse(digits, ma
     assert len(found.rates) == len(found.losses) == len(found.smooth) <= 100
 
 
+def test_the_smooth_loss_is_a_mean_without_bias_and_ends_the_search_at_four_times_its_lowest(digits):
+    begin, batches = digits
+    found = train.lr_find(*begin(optim.sgd(1.0)), batches, highest=1e3, smoothing=0.8)
+    weights = 0.8 ** np.arange(len(found.losses))
+    smooth = [np.average(found.losses[i::-1], weights=weights[: i + 1]) for i in range(len(found.losses))]
+    np.testing.assert_allclose(found.smooth, smooth, rtol=1e-9)
+    over = found.smooth > 4 * np.minimum.accumulate(found.smooth)
+    assert over.tolist() == [False] * (len(over) - 1) + [True]
+    np.testing.assert_allclose(found.suggestion, found.rates[np.argmin(found.smooth)] / 10)
+
+
 def test_the_rate_of_the_optimizer_at_hand_has_no_influence(digits):
     begin, batches = digits
     losses = [train.lr_find(*begin(optim.adam(rate)), batches, steps=20, highest=1e-2).losses for rate in (1e-4, 1e-2)]
