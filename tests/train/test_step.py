@@ -66,6 +66,7 @@ def test_what_is_drawn_comes_of_the_state_s_key_by_name_and_step():
     state = train.init(base, model, tx, jnp.zeros((1, 5)))
     for _ in range(3):
         state, _ = step(state, {"image": jnp.ones((2, 5)), "label": jnp.zeros(2, int)})
+    assert (int(state.step), state.step.dtype) == (3, jnp.int32)
     assert seen.pop("init") == [random.stream(base, "init")]
     for name, keys in seen.items():
         assert keys == [random.stream(base, name, t) for t in range(3)]
