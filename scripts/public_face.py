@@ -41,8 +41,8 @@ def told(name: str, thing: object) -> str:
     kind = "class " if isinstance(thing, type) else ""
     signature = signature.replace(str(ArrayLike), "ArrayLike").replace(str(DTypeLike), "DTypeLike")
     signature = re.sub(r"<function (\w+)[^>]*>|<class '[\w.]*?(\w+)'>", r"\1\2", signature)
-    signature = re.sub(r"\b(?:[a-z_]\w*\.)+(?=[A-Za-z])", "", signature).replace(" -> None", "" if kind else " -> None")
-    return f"{kind}{name}{signature}"
+    signature = re.sub(r"\b(?:[a-z_]\w*\.)+(?=[A-Za-z])", "", signature)
+    return f"{kind}{name}{signature.removesuffix(' -> None') if kind else signature}"
 
 
 def main(rooms: list[str]) -> int:

@@ -78,15 +78,16 @@ def load(path: Path) -> Record:
     """
     try:
         read: dict[str, Any] = dict(json.loads(path.read_text()))
-        given = read.pop("format")
-        figures = tuple(Figure(**figure) for figure in read.pop("figures")) if given == FORMAT else ()
-        record = Record(figures=figures, **read) if given == FORMAT else None
-        if record is not None and not (isinstance(record.versions, dict) and isinstance(record.limits, dict)):
+        if (given := read.pop("format")) != FORMAT:
+            raise InputError(f"{path} has format {given}, expected {FORMAT}: measure again with this lec7")
+        figures = tuple(Figure(**figure) for figure in read.pop("figures"))
+        record = Record(figures=figures, **read)
+        if not (isinstance(record.versions, dict) and isinstance(record.limits, dict)):
             raise TypeError("versions and limits are to be by name")
+    except InputError:
+        raise
     except FileNotFoundError:
         raise InputError(f"no file {path}; lec7 bench --json {path} writes one") from None
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{path} is no record of lec7 bench ({error}); lec7 bench --json FILE writes one") from None
-    if record is None:
-        raise InputError(f"{path} has format {given}, expected {FORMAT}: measure again with this lec7")
     return record

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lec7.cli.hardware import NO_MATTER, Hardware, equip, hardware_of, rounded, silent
+from lec7.cli.options import check_checkpoint
 from lec7.errors import InputError
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def build(
     """
     import jax
 
-    from lec7 import ensemble, train
+    from lec7 import ensemble, random, train
 
     if many.members < 1:
         raise InputError(f"--members is {many.members}, expected at least 1")
@@ -54,10 +55,10 @@ def build(
     if not isinstance(seed := getattr(hp, "seed", None), int):
         raise InputError(f"{file.path} has no hyperparameter seed, an int, which members differ in")
     last = seed + many.members - 1
-    if seed < 0 or last > ensemble.MOST_SEED:
+    if seed < 0 or last > random.MOST_SEED:
         raise InputError(
             f"--seed {seed} with --members {many.members} gives seeds from {seed} to {last}, "
-            f"expected all from 0 to {ensemble.MOST_SEED}"
+            f"expected all from 0 to {random.MOST_SEED}"
         )
     train.device_per_core()
     make = rounded(file.make, hardware.precision)
@@ -126,10 +127,7 @@ def restored(folder: RunFolder, built: Experiment | Ensemble, which: str = "late
 
 
 def _step(which: str, checkpoints: Checkpoints) -> int | None:
+    check_checkpoint(which, checkpoints.steps)
     if which == "latest":
         return None
-    if which == "best":
-        return checkpoints.best
-    if which.isdigit():
-        return int(which)
-    raise InputError(f'--checkpoint is {which!r}, expected "latest", "best" or a step of {checkpoints.steps}')
+    return checkpoints.best if which == "best" else int(which)

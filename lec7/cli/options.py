@@ -8,6 +8,9 @@ import tyro
 
 from lec7.errors import InputError, nearest
 
+WHICH = ("latest", "best")
+"""Checkpoints that have a name; others are called by their steps."""
+
 
 def read(options: type, arguments: Sequence[str], command: str, description: str) -> Any:
     """An instance of the dataclass `options` from the words of a command line.
@@ -21,6 +24,22 @@ def read(options: type, arguments: Sequence[str], command: str, description: str
         description=description,
         config=(tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff),
     )
+
+
+def check_checkpoint(which: str, steps: Sequence[int] = ()) -> None:
+    """Refuses what names no checkpoint.
+
+    Args:
+        which: the option's text.
+        steps: of the checkpoints there are, where they are known.
+
+    Raises:
+        InputError: it is no number, and not "latest" or "best".
+    """
+    if which not in WHICH and not which.isdigit():
+        of = f" of {list(steps)}" if steps else ""
+        near = nearest(which, WHICH)
+        raise InputError(f'--checkpoint is {which!r}, expected "latest", "best" or a step{of}{near}')
 
 
 def refuse_others(options: type, arguments: Sequence[str], instead: str) -> None:

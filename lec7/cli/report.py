@@ -8,16 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-from lec7.cli.options import read
+from lec7.cli.options import check_checkpoint, read
 from lec7.cli.tables import show
-from lec7.errors import InputError, nearest
+from lec7.errors import InputError
 
 if TYPE_CHECKING:
     from lec7.sweep.folder import Found
     from lec7.sweep.results import Results
-
-WHICH = ("latest", "best")
-"""Checkpoints that have a name."""
 
 TOP = 20
 """Settings that are shown."""
@@ -51,9 +48,7 @@ def main(arguments: list[str]) -> int:
     options = read(Options, arguments, "report", "Tell what came out of runs and sweeps, in one HTML page.")
     if options.top < 1:
         raise InputError(f"--top is {options.top}, expected at least 1")
-    if options.checkpoint not in WHICH and not options.checkpoint.isdigit():
-        near = nearest(options.checkpoint, WHICH)
-        raise InputError(f'--checkpoint is {options.checkpoint!r}, expected "latest", "best" or a step{near}')
+    check_checkpoint(options.checkpoint)
     if not options.folders:
         raise InputError(
             "no run is given, expected folders of runs or sweeps: lec7 report RUN ...; lec7 runs lists them"
