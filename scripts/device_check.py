@@ -87,10 +87,10 @@ def tell_machine() -> None:
 
 
 def stand_in_for_pytest() -> None:
-    """Where pytest is missing, a module by its name that has the one marker that tests/accelerator asks it for."""
+    """Where pytest is missing, a module by its name that has the two markers that tests/accelerator asks it for."""
     if util.find_spec("pytest") is None:
         pytest = types.ModuleType("pytest")
-        vars(pytest)["mark"] = types.SimpleNamespace(accelerator=None)
+        vars(pytest)["mark"] = types.SimpleNamespace(accelerator=None, slow=lambda test: test)
         sys.modules["pytest"] = pytest
 
 

@@ -1091,6 +1091,7 @@ def test_a_call_is_refused_in_a_few_words(name, tmp_path, monkeypatch):
     assert not (tmp_path / "trapped").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
     [

@@ -20,21 +20,9 @@ from lec7 import cli
 PAGES = {str(path.relative_to(DOCS)): blocks(path) for path in sorted(DOCS.rglob("*.md"))}
 ELSEWHERE = {"scaling.md"}
 """Pages whose Python is run by a test of their own, with eight devices."""
-SLOW = {
-    "augmentation.md",
-    "ensembles.md",
-    "guides/models.md",
-    "regularization.md",
-    "second_order.md",
-    "sweeps.md",
-    "transfer.md",
-    "tutorial/ensembles.md",
-    "tutorial/regularization.md",
-    "tutorial/second_order.md",
-    "tutorial/transfer.md",
-}
+FAST = {"conventions.md", "optimizers.md", "schedules.md"}
 RUN = [
-    pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name
+    name if name in FAST else pytest.param(name, marks=pytest.mark.slow)
     for name, page in PAGES.items()
     if name not in ELSEWHERE and any(block.language == "python" for block in page)
 ]

@@ -13,6 +13,7 @@ from lec7.models.convolution import cpu_convolution
 pytestmark = pytest.mark.accelerator
 
 
+@pytest.mark.slow
 def test_a_pipeline_gives_the_images_of_the_cpu():
     """But for a pixel in a hundred, whose place is rounded to the other side of an edge."""
     pipeline = augment.pipeline(

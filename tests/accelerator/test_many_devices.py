@@ -24,6 +24,7 @@ from lec7 import data, losses, train
 pytestmark = pytest.mark.accelerator
 
 
+@pytest.mark.slow
 def test_a_mesh_gives_the_numbers_of_one_device():
     """With dropout and augmentation; the state whole on each device, and dealt out to all."""
     for sizes in ("data=-1", "fsdp=-1"):
@@ -44,10 +45,11 @@ def test_replicas_without_noise_give_the_numbers_of_one_device():
 def test_lanes_side_by_side_on_all_devices_are_lanes_one_at_a_time():
     rates = np.tile(np.float32([0.01, 0.02, 0.05, 0.1]), jax.local_device_count())
     stacked = jax.tree.map(lambda *parts: np.stack(parts)[:, :16], *batches())
+    model = dense(0.8)
 
     def lane(rate, state, batches):
         tx = optimizer(rate)
-        step = train.make_step(dense(0.8), losses.cross_entropy, tx)
+        step = train.make_step(model, losses.cross_entropy, tx)
         state, metrics = train.scan(step, STEPS)(state.replace(opt_state=tx.init(state.params)), batches)
         return state.params, metrics["loss"]
 

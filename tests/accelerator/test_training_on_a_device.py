@@ -48,6 +48,7 @@ def expected():
         return jax.device_get(state.replace(key=None)), seen
 
 
+@pytest.mark.slow
 def test_steps_are_those_of_the_cpu_in_double_precision():
     with exact():
         state, seen = one_by_one(train.jit(step_of(convolutional())), begin(convolutional()))
@@ -70,6 +71,7 @@ def test_steps_in_bfloat16_are_near_and_keep_parameters_in_float32():
     assert {x.dtype for x in jax.tree.leaves((state.params, state.model_state))} == {jnp.dtype(jnp.float32)}
 
 
+@pytest.mark.slow
 def test_a_scan_is_the_steps_one_by_one():
     """With dropout and augmentation."""
     stacked = jax.tree.map(lambda *parts: np.stack(parts), *batches())

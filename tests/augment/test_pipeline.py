@@ -53,7 +53,11 @@ def assert_alike(together, alone):
 
 
 @pytest.mark.parametrize("name", PIPELINES)
-@pytest.mark.parametrize(("dtype", "n"), [(np.uint8, 1), (np.uint8, 5), (np.uint8, 8), (np.uint8, 13), (np.float32, 8)])
+@pytest.mark.parametrize(
+    ("dtype", "n"),
+    [(np.uint8, 5), (np.uint8, 8), (np.float32, 8)]
+    + [pytest.param(np.uint8, n, marks=pytest.mark.slow) for n in (1, 13)],
+)
 def test_an_image_of_a_batch_is_what_it_is_alone(name, dtype, n):
     images = photograph(n=MOST, dtype=dtype)[:n]
     assert_alike(jax.jit(PIPELINES[name])(keys(n), images), one_by_one(name, dtype)[:n])

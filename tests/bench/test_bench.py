@@ -95,6 +95,7 @@ def test_an_update_moves_each_number_once(name, moments):
     assert all((leaf < 1).all() for leaf in params.values())
 
 
+@pytest.mark.slow
 def test_a_step_has_the_operations_of_its_products():
     step = training.step(TINY.trainings[0])
     weights = 784 * 256 + 256 * 256 + 256 * 10
@@ -107,6 +108,7 @@ def test_a_step_has_the_operations_of_its_products():
     assert step.call(3)["loss"].shape == (2,)
 
 
+@pytest.mark.slow
 def test_lanes_count_for_all(monkeypatch):
     monkeypatch.setattr(training, "EXAMPLES", 128)
     one, two = training.sweeps(TINY)
@@ -115,6 +117,7 @@ def test_lanes_count_for_all(monkeypatch):
     assert two.call(2).step.tolist() == [100, 100]
 
 
+@pytest.mark.slow
 def test_images_and_unknowns():
     for augmentation in augmentations.augmentations(TINY):
         assert augmentation.amount == 2
@@ -135,6 +138,7 @@ def lec7_bench(*words):
     return cli.main(["bench", *map(str, words)])
 
 
+@pytest.mark.slow
 def test_the_command_measures_writes_and_compares(tiny, tmp_path, capsys):
     first, picture = tmp_path / "first.json", tmp_path / "roof.png"
     quick = ("--rounds", "2", "--seconds", "0.001")

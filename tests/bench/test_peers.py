@@ -15,6 +15,7 @@ def size(params):
     return sum(x.size for x in jax.tree.leaves(params))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["mlp", "cnn"])
 def test_all_networks_have_the_same_weights_and_give_the_same_logits(kind):
     images = jax.random.uniform(jax.random.key(0), (2, 28, 28, 1))
@@ -26,6 +27,7 @@ def test_all_networks_have_the_same_weights_and_give_the_same_logits(kind):
     assert linen.apply({"params": params}, images).shape == (2, 10)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("framework", [in_lec7, in_jax, in_nnx, in_linen])
 def test_each_trains(framework):
     rng = np.random.default_rng(0)

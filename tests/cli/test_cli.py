@@ -43,6 +43,7 @@ def test_help_lists_the_commands_and_imports_no_jax(tmp_path):
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True).returncode == 0
 
 
+@pytest.mark.slow
 def test_the_folder_of_a_run(finished):
     folder = finished / "runs" / "a"
     names = {path.name for path in folder.iterdir()} - {".lock"}
@@ -54,6 +55,7 @@ def test_the_folder_of_a_run(finished):
     assert len(config["git_commit"].split("+")[0]) == 40
 
 
+@pytest.mark.slow
 def test_eval_prints_what_the_run_ended_with(finished):
     done = lec7("eval", "runs/a", cwd=finished)
     result = json.loads((finished / "runs/a/result.json").read_text())
@@ -78,6 +80,7 @@ def many(finished):
     return finished, done
 
 
+@pytest.mark.slow
 def test_an_ensemble_is_a_run_whose_figures_are_those_of_all_together(many):
     folder, done = many
     result = json.loads((folder / "runs/many/result.json").read_text())
@@ -89,6 +92,7 @@ def test_an_ensemble_is_a_run_whose_figures_are_those_of_all_together(many):
     assert "digits x 3" in listed
 
 
+@pytest.mark.slow
 def test_eval_has_a_line_for_all_members_together_and_for_each_averaged_and_raw(many):
     folder, _ = many
     done = lec7("eval", "runs/many", cwd=folder)
@@ -165,6 +169,7 @@ def build(hp: Late) -> experiment.Experiment:
 """
 
 
+@pytest.mark.slow
 def test_averages_that_have_not_begun_are_named_and_have_no_figures(here, tmp_path):
     (tmp_path / "late.py").write_text(LATE)
     done = here("run", "late.py", "--name", "a", cwd=tmp_path)
@@ -189,6 +194,7 @@ def test_a_table_cuts_no_word_however_narrow_the_place(capsys, monkeypatch):
     assert len(rule) == 80
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["members", "replicates", "masks", "steps"])
 def test_the_comparison_of_ensembles_names_the_option_that_it_cannot_use(name):
     command = [sys.executable, str(ROOT / "experiments/ensembles.py"), f"--{name}", "0"]
@@ -277,6 +283,7 @@ def test_bad_input_is_a_message_and_exit_code_2(here, tmp_path, what):
     assert not (tmp_path / "runs").exists() or not list((tmp_path / "runs").iterdir())
 
 
+@pytest.mark.slow
 def test_a_changed_experiment_is_not_resumed(here, tmp_path):
     mine = tmp_path / "mine.py"
     mine.write_text(Path(DIGITS).read_text())

@@ -10,6 +10,8 @@ from test_cli import DIGITS, QUICK
 
 from lec7.cli import main
 
+pytestmark = pytest.mark.slow  # whole runs in fixtures
+
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):

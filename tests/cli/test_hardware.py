@@ -46,6 +46,7 @@ def host(tmp_path):
     return path
 
 
+@pytest.mark.slow
 def test_a_mesh_is_told_kept_and_may_be_another_one_later(tmp_path, here):
     done = here("run", *QUICK, "--mesh", "data=2,fsdp=4", "--name", "a", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
@@ -57,6 +58,7 @@ def test_a_mesh_is_told_kept_and_may_be_another_one_later(tmp_path, here):
     assert "runs/a is finished, at step 20" in done.stdout
 
 
+@pytest.mark.slow
 def test_bfloat16_is_kept(tmp_path, here):
     done = here("run", *QUICK, "--precision", "bf16", "--name", "a", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
@@ -65,11 +67,13 @@ def test_bfloat16_is_kept(tmp_path, here):
     assert f"{logged:.4f}" in here("eval", "runs/a", cwd=tmp_path).stdout
 
 
+@pytest.mark.slow
 def test_members_have_a_precision_as_well(tmp_path, here):
     done = here("run", *QUICK, "--precision", "bf16", "--members", 2, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "told"),
     [

@@ -48,6 +48,7 @@ def test_it_prints_commands_that_name_the_file(here, tmp_path, kind):
         assert here(*words, cwd=tmp_path).returncode == 0
 
 
+@pytest.mark.slow
 def test_it_passes_the_checks_and_trains(here, folder, kind):
     assert here("new", f"new_{kind}", "--kind", kind, cwd=folder).returncode == 0
     file = experiment.load(folder / f"new_{kind}.py")

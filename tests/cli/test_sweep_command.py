@@ -57,6 +57,7 @@ def tiny(tmp_path):
     return tmp_path
 
 
+@pytest.mark.slow
 def test_a_sweep_trains_reports_and_is_finished(tiny, here):
     words = ["--learning-rate", "log:1e-3:1e-1:3", "--seed", "0:2", "--steps", "10", "--lanes", "2"]
     ended = here("sweep", "tiny.py", *words, cwd=tiny)
@@ -80,6 +81,7 @@ def test_a_sweep_trains_reports_and_is_finished(tiny, here):
     assert "nowhere is no run and no sweep" in here("report", "nowhere", cwd=tiny).stderr
 
 
+@pytest.mark.slow
 def test_several_kinds_are_several_programs(tiny, here):
     ended = here(
         "sweep", "tiny.py", "--optimizer=sgd,adam", "--steps", "10", "--lanes", "1", "--name", "both", cwd=tiny

@@ -63,6 +63,7 @@ def result(folder: Path, name: str) -> dict[str, float]:
     return json.loads((folder / "runs" / name / "result.json").read_text())["metrics"]
 
 
+@pytest.mark.slow
 def test_few_images_have_a_linear_classifier(folder, call):
     said = call("transfer", "--data", "images", "--name", "solved")
     assert "16 images to train on and 4 to test with, 2 classes" in said
@@ -77,6 +78,7 @@ def test_few_images_have_a_linear_classifier(folder, call):
     assert result(folder, "solved")["test/accuracy"] >= 0.75
 
 
+@pytest.mark.slow
 def test_predictions_need_nothing_but_the_run(folder, call):
     call("transfer", "--data", "images", "--name", "alone")
     away = folder / "away"
@@ -93,6 +95,7 @@ def test_predictions_need_nothing_but_the_run(folder, call):
     assert [row[1] for row in rows] == ["blue", "red"]
 
 
+@pytest.mark.slow
 def test_stages_are_fine_tuned_and_the_run_is_one_of_lec7(folder, call):
     words = ("--different", "--few", "5", "--train-from", "blocks/2", "--steps", "3", "--batch-size", "8")
     said = call("transfer", "--data", "images", "--name", "tuned", *words)
@@ -101,12 +104,14 @@ def test_stages_are_fine_tuned_and_the_run_is_one_of_lec7(folder, call):
     assert "is finished" in call("run", "--resume", "runs/tuned")
 
 
+@pytest.mark.slow
 def test_images_are_augmented_where_all_is_computed_anew(folder, call):
     words = ("--train-from", "neck", "--augment", "--steps", "2", "--batch-size", "4")
     call("transfer", "--data", "images", "--name", "augmented", *words)
     assert 0 <= result(folder, "augmented")["test/accuracy"] <= 1
 
 
+@pytest.mark.slow
 def test_a_network_that_ends_earlier_predicts_as_well(call):
     call("transfer", "--data", "images", "--different", "--at", "blocks/1", "--name", "early")
     assert " red " in call("predict", "runs/early", "images/red/5.png", "--top", "1")

@@ -3,10 +3,12 @@
 import importlib.util
 import json
 
+import pytest
 import wandb_service
 from test_cli import DIGITS, QUICK
 
 
+@pytest.mark.slow
 def test_a_run_keeps_the_identity_that_it_has_there(here, tmp_path, monkeypatch):
     service = wandb_service.installed(monkeypatch)
     done = here("run", DIGITS, "--name", "a", "--wandb", "lecture", *QUICK, cwd=tmp_path)
@@ -23,6 +25,7 @@ def test_a_run_keeps_the_identity_that_it_has_there(here, tmp_path, monkeypatch)
     assert first["config"]["width"] == 8
 
 
+@pytest.mark.slow
 def test_another_run_is_another_one_there(here, tmp_path, monkeypatch):
     service = wandb_service.installed(monkeypatch)
     for name in ("a", "b"):
@@ -38,6 +41,7 @@ def test_a_missing_package_is_told_with_the_extra_before_any_work(here, tmp_path
     assert not (tmp_path / "runs").exists()
 
 
+@pytest.mark.slow
 def test_a_service_that_refuses_leaves_a_run_that_can_go_on(here, tmp_path, monkeypatch):
     service = wandb_service.installed(monkeypatch)
     service.refuses = "No API key configured. Use `wandb login` to log in.\nMore of that."

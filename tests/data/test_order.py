@@ -67,6 +67,7 @@ def test_a_batch_that_the_data_set_cannot_fill_is_refused(key, size):
         batch_indices(key, 0, 10, size)
 
 
+@pytest.mark.slow
 @settings(max_examples=30, deadline=None)
 @given(
     st.integers(0, 2**31 - 1),

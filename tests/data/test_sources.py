@@ -46,6 +46,7 @@ def test_mnist5k_has_500_of_each_digit():
     np.testing.assert_array_equal(np.bincount(labels), 500)
 
 
+@pytest.mark.slow
 @debian
 def test_fashion_mnist_is_whole():
     train, test = data.fashion_mnist()

@@ -71,6 +71,7 @@ def test_cheap_examples_are_read_many_batches_at_a_time(order):
     assert sorted(asked) == [4 * 8, 8 * 8, 8 * 8]
 
 
+@pytest.mark.slow
 def test_workers_read_the_same_batches_and_go_on_when_all_are_asked_to_stop(order):
     rows = np.array([6, 2, 3])
     reading = data.batches(data.stream(Numbers(), threads=2, workers=2), order, 7, 60, rows)
@@ -121,12 +122,14 @@ def test_an_error_comes_out_with_its_file(order):
         list(data.batches(data.stream(Numbers(broken=7)), order, 0, 20))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "raised"), [(InputError, InputError), (Unpicklable, RuntimeError)])
 def test_an_error_of_a_worker_comes_out_with_its_file(order, kind, raised):
     with pytest.raises(raised, match=r"photographs/7.jpg can't be read"):
         list(data.batches(data.stream(Numbers(7, kind), workers=1), order, 0, 20))
 
 
+@pytest.mark.slow
 def test_a_worker_that_is_killed_is_told_within_seconds(order):
     reading = data.batches(data.stream(Numbers(), workers=1), order, 0, 10**9)
     os.kill(int(next(reading)["process"][0]), signal.SIGKILL)
@@ -167,6 +170,7 @@ def run(tmp_path, script):
     return subprocess.run([sys.executable, path], capture_output=True, text=True, timeout=60, check=False)
 
 
+@pytest.mark.slow
 def test_a_script_ends_with_an_open_iterator_and_no_worker_asks_jax_for_devices(tmp_path):
     done = run(tmp_path, SCRIPT)
     assert (done.returncode, done.stderr) == (0, "")

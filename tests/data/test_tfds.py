@@ -83,6 +83,7 @@ def test_an_example_may_be_transformed(prepared):
         data.tfds("fashion_mnist", "test", prepared, transform=lambda x: {"image": x["image"][: x["label"]]})[:]
 
 
+@pytest.mark.slow
 def test_it_goes_to_workers(prepared, key):
     source = data.tfds("fashion_mnist", "train", prepared)
     assert len(pickle.dumps(source)) < 20_000

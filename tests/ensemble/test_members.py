@@ -78,6 +78,7 @@ def dealt_out():
     return many, *trained(many, many.init())
 
 
+@pytest.mark.slow
 def test_each_member_is_the_run_of_its_seed_bit_for_bit(dealt_out, solo, same):
     many, state, losses = dealt_out
     assert (many.chunk, len(many.devices)) == (1, 8)
@@ -86,6 +87,7 @@ def test_each_member_is_the_run_of_its_seed_bit_for_bit(dealt_out, solo, same):
         np.testing.assert_array_equal(losses[i], solo[seed][1])
 
 
+@pytest.mark.slow
 def test_one_compilation_serves_all_members_and_windows(caplog):
     many = ensemble.make(build, Hyperparameters(), SEEDS)
     state = many.init()
@@ -97,6 +99,7 @@ def test_one_compilation_serves_all_members_and_windows(caplog):
     assert len(compiled) <= 4, compiled  # and a few slices
 
 
+@pytest.mark.slow
 def test_the_member_axis_is_dealt_out_over_devices(dealt_out):
     _, state, _ = dealt_out
     for leaf in jax.tree.leaves((state.params, state.opt_state)):
@@ -129,6 +132,7 @@ def test_wide_layers_and_an_experiment_file_bit_for_bit_too(same):
         same(member(state, i), alone)
 
 
+@pytest.mark.slow
 def test_members_before_the_first_step_are_those_of_single_runs(dealt_out, same):
     many, _, _ = dealt_out
     state = many.init()
@@ -136,6 +140,7 @@ def test_members_before_the_first_step_are_those_of_single_runs(dealt_out, same)
         same(member(state, i), build(Hyperparameters(seed=seed)).init())
 
 
+@pytest.mark.slow
 def test_what_members_are_evaluated_with_is_what_single_runs_are(dealt_out, solo):
     many, state, _ = dealt_out
     found = many.variables(state)
@@ -148,6 +153,7 @@ def test_what_members_are_evaluated_with_is_what_single_runs_are(dealt_out, solo
             )
 
 
+@pytest.mark.slow
 def test_the_figures_are_of_all_together_and_of_single_members(dealt_out, solo):
     many, state, _ = dealt_out
     figures = many.make_evaluation()(state)
@@ -163,6 +169,7 @@ def test_the_figures_are_of_all_together_and_of_single_members(dealt_out, solo):
     assert figures["test/accuracy"] == pytest.approx(float(expected["accuracy"]), rel=1e-6)
 
 
+@pytest.mark.slow
 def test_the_report_has_a_line_for_all_together_and_for_each(dealt_out):
     many, state, _ = dealt_out
     lines = ensemble.report(many, state)
@@ -177,6 +184,7 @@ def test_the_report_has_a_line_for_all_together_and_for_each(dealt_out):
     assert lines[-1].figures["loss"] == pytest.approx(figures["test_snapshots/loss"], rel=1e-5)
 
 
+@pytest.mark.slow
 def test_new_averages_begin_at_the_members_parameters(dealt_out, same):
     many, state, _ = dealt_out
     new = many.with_new_averages(state)
@@ -206,6 +214,7 @@ def run_folder(path):
     return experiment.RunFolder.create(path, "run", "x", overwrite=False, needed=0)
 
 
+@pytest.mark.slow
 def test_as_a_run_it_is_stopped_and_resumed_bit_for_bit(dealt_out, tmp_path, same):
     many, state, losses = dealt_out
     folder = run_folder(tmp_path)
@@ -239,6 +248,7 @@ def bagged(hp):
     return dataclasses.replace(built, train=data.take(built.train, indices))
 
 
+@pytest.mark.slow
 def test_members_may_have_training_examples_of_their_own(same):
     state = ensemble.train(bagged, Hyperparameters(), (1, 2))
     for i, seed in enumerate((1, 2)):
@@ -333,6 +343,7 @@ def test_outputs_that_are_no_single_array_are_averaged_each(elsewhere):
     assert lines[0].figures == pytest.approx({name: figures[f"test/{name}"] for name in ("loss", "accuracy", "twice")})
 
 
+@pytest.mark.slow
 def test_the_report_leaves_out_snapshots_that_are_not_taken(dealt_out):
     """Of members that have more and fewer of them, as where steps were skipped."""
     many, state, _ = dealt_out

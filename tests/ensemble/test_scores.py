@@ -120,6 +120,7 @@ def test_labels_that_are_not_those_of_the_probabilities_are_refused():
     assert float(jax.jit(ensemble.scores)(p, np.zeros(4, int))["accuracy"]) == 1
 
 
+@pytest.mark.slow
 def test_without_labels_there_are_no_scores():
     evaluate = ensemble.make_scores(as_model(), inputs=lambda batch: batch["image"])
     with pytest.raises(InputError, match="the batch has no 'label'; it has 'image'"):

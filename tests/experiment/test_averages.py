@@ -66,6 +66,7 @@ def finished(tmp_path_factory):
     return made, folder, experiment.run(made, folder, Watcher()), last(made, folder)
 
 
+@pytest.mark.slow
 def test_each_average_has_figures_under_its_name_and_the_first_is_the_run_s(finished):
     made, folder, outcome, state = finished
     assert {name.partition("/")[0] for name in outcome.metrics} == {"test", "test_later", "test_raw", "test_snapshots"}
@@ -77,6 +78,7 @@ def test_each_average_has_figures_under_its_name_and_the_first_is_the_run_s(fini
     assert "test_snapshots/loss" in rows[0]  # the first cycle ends with step 20
 
 
+@pytest.mark.slow
 def test_snapshots_are_the_parameters_at_the_ends_of_the_cycles(finished, same):
     made, _, _, state = finished
     ends = [jax.tree.map(np.asarray, state.params) for state, _ in made.fit(made.init()) if state.steps_taken % 20 == 0]
@@ -96,6 +98,7 @@ def test_during_training_nothing_leaves_the_device():
     assert int(averaging.snapshots_in(state.opt_state).n) == 3
 
 
+@pytest.mark.slow
 def test_averages_are_in_checkpoints_and_a_resumed_run_has_them_bit_for_bit(finished, folder, same):
     made, _, outcome, state = finished
     assert experiment.run(made, folder, Watcher(kill_at=30)).status == "interrupted"
@@ -103,6 +106,7 @@ def test_averages_are_in_checkpoints_and_a_resumed_run_has_them_bit_for_bit(fini
     same(last(made, folder), state)
 
 
+@pytest.mark.slow
 def test_a_run_can_be_resumed_with_new_averages(finished, folder, same):
     made, _, _, state = finished
     stopped = experiment.run(made, folder, Watcher(kill_at=20)).step
@@ -115,6 +119,7 @@ def test_a_run_can_be_resumed_with_new_averages(finished, folder, same):
     assert {int(average.t) for average in taken} == {60 - stopped}
 
 
+@pytest.mark.slow
 def test_what_has_not_begun_has_no_figures_and_is_told(folder):
     """Beyond the end it is told before the start; while it is to come, where the run stops."""
     made = built(averaging.swa(50), averaging.swa(5000, name="never"), averaging.snapshots(2, 45), steps=60)
@@ -133,6 +138,7 @@ def test_what_has_not_begun_has_no_figures_and_is_told(folder):
     assert list(made.variables(last(made, folder))) == ["swa", "raw", "snapshots"]
 
 
+@pytest.mark.slow
 def test_a_run_killed_before_its_new_averages_are_saved_begins_them_again(finished, folder, same):
     """It resumes with the checkpoint from before: its averages were given up, as the log tells."""
     made, _, _, _ = finished
@@ -164,6 +170,7 @@ def test_an_average_may_not_be_called_what_others_are():
             experiment.check(built(averaging.ema(0.9, name=name)))
 
 
+@pytest.mark.slow
 def test_without_statistics_of_its_own_an_average_loses_accuracy():
     """Averaged from the start at a high rate, parameters are far from those that batch norm's running means are of."""
     deep = models.from_nnx(lambda rngs: models.MLP(64, (32, 32, 32), 10, rngs=rngs))

@@ -45,6 +45,7 @@ def rows_of(folder):
     return found
 
 
+@pytest.mark.slow
 def test_events_of_a_resumed_run_have_each_step_once(built, folder):
     experiment.run(built, folder, Watcher(kill_at=20))
     experiment.run(built, folder, Watcher(), resume=True)
@@ -100,6 +101,7 @@ def train(built, folder):
     return train
 
 
+@pytest.mark.slow
 def test_the_service_is_told_each_row_at_its_step(train, folder, service):
     watcher = Watcher()
     assert train(watcher).status == "finished"
@@ -112,6 +114,7 @@ def test_the_service_is_told_each_row_at_its_step(train, folder, service):
     assert service.finished == 1
 
 
+@pytest.mark.slow
 def test_a_resumed_run_goes_on_there_without_gap_or_repetition(train, folder, service):
     train(Watcher(kill_at=20))
     told = dict(service.runs["abc"])
@@ -129,6 +132,7 @@ def test_a_resumed_run_goes_on_there_without_gap_or_repetition(train, folder, se
     assert service.finished == 2
 
 
+@pytest.mark.slow
 def test_a_service_that_knows_nothing_yet_is_told_all(train, folder, service):
     train(Watcher(kill_at=20))
     service.runs.clear()
@@ -136,6 +140,7 @@ def test_a_service_that_knows_nothing_yet_is_told_all(train, folder, service):
     assert service.runs["abc"] == by_step(folder.metrics())
 
 
+@pytest.mark.slow
 def test_a_service_that_breaks_stops_no_training(train, folder, service):
     service.fails_at = 20
     watcher = Watcher()
@@ -153,6 +158,7 @@ def test_a_service_that_refuses_is_told_with_what_to_do(train, service):
         train(Watcher())
 
 
+@pytest.mark.slow
 def test_a_process_that_is_not_the_first_tells_nobody(train, service, monkeypatch):
     monkeypatch.setitem(experiment.run.__globals__, "is_first", lambda: False)
     train(Watcher())

@@ -97,6 +97,7 @@ class Nobody:
     def say(self, text): ...
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", MODELS)
 def test_the_digits_experiment_runs_with_a_model_of_any_library(kind, tmp_path):
     assert DIGITS.count(NNX) == 1

@@ -49,6 +49,7 @@ def on(built, sizes, **changes):
     return dataclasses.replace(built, mesh=train.make_mesh(sizes), **changes)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("where", ["device", "host"])
 def test_a_run_on_a_mesh_is_that_of_one_device(plain, alone, tmp_path, where):
     built = on(plain, "data=4,fsdp=2")
@@ -60,6 +61,7 @@ def test_a_run_on_a_mesh_is_that_of_one_device(plain, alone, tmp_path, where):
     assert_same_run(folder, alone)
 
 
+@pytest.mark.slow
 def test_a_run_of_examples_on_the_host_is_that_of_the_device(plain, alone, tmp_path, same):
     built = dataclasses.replace(plain, train=OnHost(plain.train), test=OnHost(plain.test))
     experiment.check(built)
@@ -73,6 +75,7 @@ def test_a_run_of_examples_on_the_host_is_that_of_the_device(plain, alone, tmp_p
     assert first.figures["loss"] == pytest.approx(folder.metrics()[-1]["test/loss"], abs=1e-6)
 
 
+@pytest.mark.slow
 def test_a_checkpoint_of_a_mesh_is_read_on_another_one_and_on_one_device(plain, alone, tmp_path):
     folder, outcome, _ = ran(on(plain, "data=2,fsdp=4"), tmp_path, kill_at=10)
     assert (outcome.status, outcome.step) == ("interrupted", 15)
@@ -88,6 +91,7 @@ def test_a_checkpoint_of_a_mesh_is_read_on_another_one_and_on_one_device(plain, 
     assert_same_run(folder, alone)
 
 
+@pytest.mark.slow
 def test_new_averages_on_a_mesh(plain, tmp_path):
     built = on(plain, "fsdp=8")
     folder, _, _ = ran(built, tmp_path, kill_at=5)

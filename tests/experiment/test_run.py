@@ -98,6 +98,7 @@ def test_the_logged_figures_are_those_of_the_steps(built, folder):
     np.testing.assert_allclose(logged, losses.reshape(2, 5).mean(1), rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_averaged_and_raw_figures_are_those_of_averaged_and_raw_parameters(built, small):
     state = built.init()
     for t in range(3):
@@ -115,6 +116,7 @@ def test_without_an_average_there_are_raw_figures_alone(built, folder):
     assert set(experiment.run(plain, folder, Watcher()).metrics) == {"test/accuracy", "test/loss"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stop", [5, 20, 35])
 def test_a_stopped_run_goes_on_to_the_same_end_bit_for_bit(built, tmp_path, same, stop):
     whole = experiment.RunFolder.create(tmp_path, "whole", "x", overwrite=False, needed=0)
@@ -134,6 +136,7 @@ def test_a_stopped_run_goes_on_to_the_same_end_bit_for_bit(built, tmp_path, same
     same(*states)
 
 
+@pytest.mark.slow
 def test_a_resumed_run_says_what_is_damaged_and_ends_the_same(built, folder):
     experiment.run(built, folder, Watcher())
     before = figures(folder)
@@ -146,6 +149,7 @@ def test_a_resumed_run_says_what_is_damaged_and_ends_the_same(built, folder):
     assert figures(folder) == before
 
 
+@pytest.mark.slow
 def test_a_resume_that_is_refused_leaves_the_result_of_what_was_stopped(built, folder):
     outcome = experiment.run(built, folder, Watcher(kill_at=15))
     assert outcome.status == "interrupted"
@@ -167,6 +171,7 @@ def test_a_run_killed_before_its_first_checkpoint_starts_over(built, folder):
     assert folder.metrics()[0]["train/loss"] != 1.0
 
 
+@pytest.mark.slow
 def test_a_loss_that_is_not_finite_stops_the_run_and_says_where(built, folder):
     def rate(step):
         return jax.numpy.where(step == 22, 1e38, 1e-3)
@@ -178,6 +183,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_says_where(built, folder):
     assert json.loads((folder.path / "result.json").read_text())["status"] == "diverged"
 
 
+@pytest.mark.slow
 def test_what_the_check_traced_is_not_traced_again(small):
     calls = []
 
@@ -193,6 +199,7 @@ def test_what_the_check_traced_is_not_traced_again(small):
         assert len(calls) == 1
 
 
+@pytest.mark.slow
 def test_in_a_thread_a_run_leaves_signals_alone(built, folder):
     before, outcomes = signal.getsignal(signal.SIGTERM), []
     thread = threading.Thread(target=lambda: outcomes.append(experiment.run(built, folder, Watcher())))
@@ -212,6 +219,7 @@ def test_a_folder_that_was_killed_ahead_of_its_first_file_can_be_overwritten(tmp
         experiment.RunFolder.create(tmp_path, "run", "x", overwrite=True, needed=0)
 
 
+@pytest.mark.slow
 def test_the_learning_rate_is_logged(built, folder):
     tx = optim.momentum(schedules.cosine(1.0, 50))
     experiment.run(dataclasses.replace(built, optimizer=tx, steps=10), folder, Watcher())

@@ -70,6 +70,7 @@ def paths():
     return optimizer_paths, optimizer_paths.integrate(steps=30, count=2, rates=jnp.array([0.005, 0.01]))
 
 
+@pytest.mark.slow
 def test_paths_are_those_of_the_recurrence(paths):
     module, found = paths
     valley = module.LANDSCAPES["narrow valley"]

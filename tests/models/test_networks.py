@@ -30,6 +30,7 @@ SMALL = {
 X = np.random.default_rng(0).normal(size=(4, 32, 32, 3)).astype(np.float32)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SIZES)
 def test_networks_have_the_published_sizes(name):
     network = nnx.eval_shape(lambda: getattr(models, name)(rngs=nnx.Rngs(0)))
@@ -63,6 +64,7 @@ def test_stages_of_a_resnet_halve_the_image():
     assert strides == [1, 2, 1]  # in the 3 x 3 convolution
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SMALL)
 def test_training_draws_from_the_key_and_testing_needs_none(key, name):
     model = models.from_nnx(lambda rngs: SMALL[name](rngs, keep_depth=0.5, keep=0.8))

@@ -35,6 +35,7 @@ def dtypes_of(model, shape):
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "build",
     [
@@ -71,6 +72,7 @@ def test_all_that_is_kept_is_in_float32():
     assert jax.tree.map(lambda x: x.dtype, after) == jax.tree.map(lambda x: x.dtype, state)
 
 
+@pytest.mark.slow
 def test_it_trains_as_float32_does_but_for_its_rounding(small):
     ends = {}
     for name, model in (("float32", small.model), ("bf16", models.in_precision(small.model, BF16))):
@@ -81,6 +83,7 @@ def test_it_trains_as_float32_does_but_for_its_rounding(small):
     assert 0 < difference.max() < 0.05
 
 
+@pytest.mark.slow
 def test_gradients_are_near_those_of_float32():
     x, y = jax.random.normal(jax.random.key(1), (32, 16)), jnp.arange(32) % 8
     variables = network().init(jax.random.key(0), x)

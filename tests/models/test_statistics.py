@@ -205,6 +205,7 @@ def test_a_leaf_that_is_never_finite_spoils_no_other_and_a_spoilt_one_is_made_go
     np.testing.assert_array_equal(fresh["b"], state["b"])
 
 
+@pytest.mark.slow
 def test_noise_of_training_comes_from_the_key():
     model = from_nnx(lambda rngs: MLP(4, (8, 8), 3, keep=0.5, rngs=rngs))
     variables = model.init(jax.random.key(0), X[0])
@@ -230,6 +231,7 @@ def test_batches_that_are_none_or_lack_their_axis_are_refused():
             refresh_statistics(model, Variables(params, state), batches)
 
 
+@pytest.mark.slow
 def test_which_states_may_have_statistics():
     assert has_statistics({"norm": {"mean": jnp.zeros(3)}})
     assert not has_statistics({"calls": jnp.int32(0)})

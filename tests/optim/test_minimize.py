@@ -99,6 +99,7 @@ def test_a_convex_problem_is_solved_to_the_last_digits(x64):
         np.testing.assert_allclose(result.value, problem.minimum, rtol=1e-11)
 
 
+@pytest.mark.slow
 def test_why_it_ended():
     x = jnp.array([1.0, 2.0])
 

@@ -148,7 +148,11 @@ def test_the_standard_problems_are_solved_from_their_standard_starts(x64, method
         np.testing.assert_array_less(jnp.abs(jax.grad(PROBLEMS[name].value)(result.params)), 1e-6)
 
 
-@pytest.mark.parametrize("name", ["Rosenbrock", "helical valley", "Wood", "Brown badly scaled", "Osborne 1"])
+@pytest.mark.parametrize(
+    "name",
+    ["Rosenbrock", "helical valley", "Wood"]
+    + [pytest.param(name, marks=pytest.mark.slow) for name in ("Brown badly scaled", "Osborne 1")],
+)
 @pytest.mark.parametrize("method", [*METHODS, *LEAST_SQUARES])
 def test_each_method_solves_some(x64, method, name):
     problem = PROBLEMS[name]

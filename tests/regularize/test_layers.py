@@ -101,6 +101,7 @@ def net(rate):
     return models.from_nnx(lambda rngs: Net(rate, rngs))
 
 
+@pytest.mark.slow
 def test_a_model_of_all_layers_trains_tests_and_has_noise_in_testing(key):
     model = net(0.7)
     variables = model.init(key, X)

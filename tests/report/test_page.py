@@ -19,6 +19,8 @@ from lec7.report.page import page as report_page
 from lec7.report.page.page import TEMPLATES
 from lec7.report.page.series import POINTS
 
+pytestmark = pytest.mark.slow  # whole runs in fixtures
+
 RUNS = "Each run with the figures of its latest evaluation"
 HYPERPARAMETERS = "Hyperparameters, and options of the command"
 

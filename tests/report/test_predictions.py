@@ -68,6 +68,7 @@ def test_a_confidence_on_an_edge_falls_where_the_scores_have_it():
     assert calibration_error(bins(judged)) == pytest.approx(float(expected), abs=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["plain", "pair"])
 def test_predictions_are_those_that_the_run_was_judged_by(runs, name):
     folder = RunFolder(getattr(runs, name))

@@ -2,11 +2,14 @@
 
 import dataclasses
 import functools
+import json
 import math
 import os
 import signal
 from dataclasses import dataclass
+from pathlib import Path
 
+import as_users
 import jax
 import numpy as np
 import optax
@@ -126,14 +129,27 @@ def one_at_a_time():
     return sweep.run(build, SPACE, HP, machine=sweep.Machine(lanes=1, devices=ONE))
 
 
-@pytest.mark.parametrize("lane", [0, 3, 6])
-def test_a_lane_is_the_single_run_bit_for_bit(lane, one_at_a_time, tmp_path):
-    row = one_at_a_time.rows[lane]
-    outcome, curves = single(dataclasses.replace(HP, **row.hyperparameters), tmp_path)
-    assert dict(row.metrics) == outcome.metrics
-    assert {name: list(curve) for name, curve in row.curves.items()} == curves
+def tell_lanes_and_single_runs(directory):
+    """Prints, of three lanes of a sweep, their metrics and curves, and those of the single runs, as JSON."""
+    rows = sweep.run(build, SPACE, HP, machine=sweep.Machine(lanes=1, devices=ONE)).rows
+    for row in (rows[0], rows[3], rows[6]):
+        outcome, curves = single(dataclasses.replace(HP, **row.hyperparameters), Path(directory) / str(row.lane))
+        print(json.dumps({"lane": [row.metrics, row.curves], "run": [outcome.metrics, curves]}))
 
 
+@pytest.fixture(scope="module")
+def lanes_and_single_runs(tmp_path_factory):
+    lines = as_users.printed(tell_lanes_and_single_runs, tmp_path_factory.mktemp("runs")).splitlines()
+    return [json.loads(line) for line in lines]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("lane", range(3))
+def test_a_lane_is_the_single_run_bit_for_bit(lane, lanes_and_single_runs):
+    assert lanes_and_single_runs[lane]["lane"] == lanes_and_single_runs[lane]["run"]
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(("lanes", "devices"), [(4, 1), (1, 8)])
 def test_lanes_side_by_side_and_on_many_devices_are_the_same_to_rounding(lanes, devices, one_at_a_time):
     found = sweep.run(build, SPACE, HP, machine=sweep.Machine(lanes=lanes, devices=jax.devices()[:devices]))
@@ -183,6 +199,7 @@ def test_a_lane_that_diverges_is_marked_and_harms_no_other():
     assert mixed.best.hyperparameters == {"learning_rate": 0.1}
 
 
+@pytest.mark.slow
 def test_a_field_that_can_not_be_traced_makes_programs_of_its_own():
     def choosy(hp: Hyperparameters):
         made = light(hp)
@@ -197,6 +214,7 @@ def test_a_field_that_can_not_be_traced_makes_programs_of_its_own():
     assert [row.status for row in found.rows] == ["finished"] * 4
 
 
+@pytest.mark.slow
 def test_lengths_that_hang_on_a_float_are_known_to_programs():
     watching = Watching()
 
@@ -216,6 +234,7 @@ def test_lengths_that_hang_on_a_float_are_known_to_programs():
     assert watching.said[-1].startswith("shift can't be traced")
 
 
+@pytest.mark.slow
 def test_examples_that_hang_on_the_seed_are_a_lanes_own():
     def own(hp: Hyperparameters):
         made = light(hp)
@@ -256,7 +275,7 @@ def test_bad_input_is_refused_before_anything_is_compiled_or_made(space, options
     assert not made
 
 
-def test_a_sweep_that_was_killed_goes_on_without_what_it_has(tmp_path, one_at_a_time):
+def test_a_sweep_that_was_killed_goes_on_without_what_it_has(tmp_path):
     machine = sweep.Machine(lanes=2, devices=ONE)
     with pytest.raises(Killed):
         sweep.run(light, SPACE, HP, machine=machine, folder=tmp_path, observer=Watching(stop_after=4))
@@ -302,6 +321,7 @@ def test_halving_drops_the_worst_settings_and_changes_no_other_lane():
     assert {rate for rate, step in steps.items() if step > 5} == set(ranked[:3])
 
 
+@pytest.mark.slow
 def test_what_diverged_is_not_counted_among_those_that_are_left():
     space = {"learning_rate": [0.2, 3e38, 0.1, 1e-4]}
     machine = sweep.Machine(lanes=4, devices=ONE)
@@ -310,6 +330,7 @@ def test_what_diverged_is_not_counted_among_those_that_are_left():
     assert sorted(row.step for row in found.rows if row.status == "stopped") == [5, 10]
 
 
+@pytest.mark.slow
 def test_halving_that_was_killed_goes_on_to_the_same_end(tmp_path):
     options = {"halving": sweep.Halving(eta=2), "machine": sweep.Machine(lanes=4, devices=ONE)}
     with pytest.raises(Killed):
@@ -322,6 +343,7 @@ def test_halving_that_was_killed_goes_on_to_the_same_end(tmp_path):
     assert not list((tmp_path / "states").iterdir())
 
 
+@pytest.mark.slow
 def test_lanes_under_way_are_saved_when_a_signal_comes(tmp_path):
     """At the first row SIGINT comes: what is under way goes on from where it stood."""
 
@@ -341,6 +363,7 @@ def test_lanes_under_way_are_saved_when_a_signal_comes(tmp_path):
     assert found.rows == sweep.run(light, space, HP, machine=machine).rows
 
 
+@pytest.mark.slow
 def test_lanes_that_take_long_are_saved_on_the_way(tmp_path, monkeypatch):
     monkeypatch.setattr("lec7.sweep.wave.SAVE_SECONDS", 0.0)
     machine, space = sweep.Machine(lanes=4, devices=ONE), {"seed": range(4)}
@@ -361,6 +384,7 @@ def test_lanes_that_take_long_are_saved_on_the_way(tmp_path, monkeypatch):
     assert found.rows == sweep.run(light, space, HP, machine=machine).rows
 
 
+@pytest.mark.slow
 def test_a_sweep_that_is_stopped_again_and_again_keeps_what_it_has(tmp_path):
     """Each time at another place: while it is compiled, and after some steps."""
 
@@ -399,6 +423,7 @@ def test_a_folder_of_other_hyperparameters_is_refused(tmp_path):
         sweep.run(light, {"learning_rate": [0.1]}, dataclasses.replace(HP, steps=10), machine=machine, folder=tmp_path)
 
 
+@pytest.mark.slow
 def test_optuna_that_knows_all_there_is_ends():
     pytest.importorskip("optuna")
     machine = sweep.Machine(lanes=2, devices=ONE)
@@ -408,6 +433,7 @@ def test_optuna_that_knows_all_there_is_ends():
         sweep.run(light, {"width": range(8, 48)}, HP, draw=sweep.Draw(4, "tpe"), machine=machine)
 
 
+@pytest.mark.slow
 def test_optuna_is_asked_in_batches_and_told(tmp_path):
     pytest.importorskip("optuna")
     space = {"learning_rate": sweep.log(1e-4, 1.0), "nothing": ["", "x"], "seed": range(2)}
@@ -427,6 +453,7 @@ def test_how_many_lanes_are_side_by_side_is_measured_and_told():
     assert said.startswith("lanes side by side: ")
 
 
+@pytest.mark.slow
 def test_what_a_device_has_no_memory_for_is_no_choice(monkeypatch):
     """The estimate may be wrong: then the device says so."""
     from lec7.sweep.runner import Runner
@@ -444,7 +471,8 @@ def test_what_a_device_has_no_memory_for_is_no_choice(monkeypatch):
     assert watching.said[0].startswith(("lanes side by side: 1;", "lanes side by side: 2;"))
 
 
-def test_augmentations_and_schedules_are_swept(one_at_a_time):
+@pytest.mark.slow
+def test_augmentations_and_schedules_are_swept():
     """An augmentation's factor is traced as well; it changes what it should, and the lane without it is the run."""
 
     def shifted(hp: Hyperparameters):

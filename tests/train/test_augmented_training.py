@@ -32,6 +32,7 @@ def an_experiment(**changes):
     )
 
 
+@pytest.mark.slow
 def test_a_step_trains_on_what_the_augmentation_makes_of_the_batch_at_its_step():
     more = augment.on_batch(augment.pipeline(augment.random_crop(8, pad=2)), augment.mixup(1.0), classes=10)
     one = an_experiment(augment=more)

@@ -50,6 +50,7 @@ def test_what_is_saved_comes_back_bit_for_bit(tmp_path, trained, small, same):
     same(restored.state, trained[0])
 
 
+@pytest.mark.slow
 def test_saving_goes_on_while_the_memory_is_handed_on(tmp_path, trained, small, same):
     kept = jax.tree.map(jnp.copy, trained[0])
     with Checkpoints(tmp_path / "c") as checkpoints:
@@ -143,6 +144,7 @@ OTHERS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("other", OTHERS)
 @pytest.mark.parametrize("saved", OTHERS)
 def test_a_run_goes_on_with_other_averages_than_were_saved(tmp_path, small, same, saved, other):
@@ -207,6 +209,7 @@ def dealt_out(tmp_path):
     return state, tmp_path / "c"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("devices", [1, 2])
 def test_what_was_saved_from_many_devices_is_read_where_there_are_fewer(dealt_out, devices):
     _, folder = dealt_out

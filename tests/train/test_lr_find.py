@@ -25,6 +25,7 @@ def digits():
     return begin, [data.batch(key, source, t, 64) for t in range(25)]
 
 
+@pytest.mark.slow
 def test_state_and_randomness_are_as_they_were(digits, same):
     begin, batches = digits
     step, state = begin(optax.chain(optim.adam(1e-3), averaging.ema(0.9)))
@@ -35,6 +36,7 @@ def test_state_and_randomness_are_as_they_were(digits, same):
     np.testing.assert_array_equal(found.losses, again.losses)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", [optim.adam, optim.sgd])
 def test_the_suggestion_learns_and_a_hundred_times_as_much_does_worse(digits, make):
     begin, batches = digits

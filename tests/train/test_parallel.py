@@ -61,6 +61,7 @@ def assert_close(state, expected, atol):
             np.testing.assert_allclose(tree.named(state)[name], want, atol=atol, rtol=0, err_msg=name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("sizes", "dtype", "atol"),
     [(sizes, jnp.float64, 1e-10) for sizes in MESHES] + [(sizes, jnp.float32, 1e-5) for sizes in MESHES[:3]],
@@ -81,6 +82,7 @@ def test_eight_replicas_without_noise_give_the_numbers_of_one_device(dtype, atol
     assert_close(state, alone(dtype, noisy=False), atol)
 
 
+@pytest.mark.slow
 def test_replicas_have_noise_of_their_own_and_stay_together(x64):
     """Eight lanes of one device that are told to be replicas are the oracle."""
     run = train.scan(step(True, jnp.float64), STEPS, train.draw(BATCH))
@@ -92,6 +94,7 @@ def test_replicas_have_noise_of_their_own_and_stay_together(x64):
     assert not np.allclose(state.params["head"]["kernel"], alone(jnp.float64).params["head"]["kernel"])
 
 
+@pytest.mark.slow
 def test_replicas_of_batches_are_replicas_of_the_source():
     run = train.pmap(step(noisy=False))
     state, examples = begin(), source()
@@ -152,6 +155,7 @@ RULES = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rules", RULES)
 @pytest.mark.parametrize("sizes", ["data=2,fsdp=2,model=2", "fsdp=4,model=2"])
 def test_rules_of_any_kind_change_no_number(sizes, rules, x64):

@@ -130,6 +130,7 @@ def test_a_pattern_that_matches_nothing_is_told_before_the_work_begins():
         experiment.check(made(regularize.l2(0.1, "haed/.*")))
 
 
+@pytest.mark.slow
 def test_lanes_of_rates_and_seeds_are_single_runs_bit_for_bit():
     """Parameters; the loss that is told is a sum over all weights too, which XLA takes in an order of its own."""
 

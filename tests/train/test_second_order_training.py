@@ -23,6 +23,7 @@ def trained(small, optimizer, batch_size, steps, keep=1.0):
     return state, {name: np.concatenate([row[name] for row in rows]) for name in rows[0]}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["newton_cg", "lbfgs"])
 def test_the_full_batch_is_learned_and_each_step_lowers_the_loss(small, name):
     state, metrics = trained(small, optax.chain(optim.by_name(name, 0.1), averaging.ema(0.9)), 100, 20)
@@ -34,6 +35,7 @@ def test_the_full_batch_is_learned_and_each_step_lowers_the_loss(small, name):
     assert "ema" in averaging.averages(state.opt_state, state.params)
 
 
+@pytest.mark.slow
 def test_small_batches_and_dropout_run_and_are_searched_with_the_noise_of_the_step(small):
     _, metrics = trained(small, optim.lbfgs(), 20, 30, keep=0.5)
     assert np.isfinite(metrics["loss"]).all()
@@ -44,6 +46,7 @@ def test_small_batches_and_dropout_run_and_are_searched_with_the_noise_of_the_st
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"
 
 
+@pytest.mark.slow
 def test_a_network_that_is_too_large_for_a_matrix_is_refused_before_the_run():
     file = experiment.load(EXPERIMENTS / "digits.py")
     with pytest.raises(InputError, match=r"BFGS keeps a matrix of 85,514 x 85,514 numbers .* use optim.lbfgs\(\)"):

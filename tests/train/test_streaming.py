@@ -46,6 +46,7 @@ def test_batches_that_weigh_much_go_a_few_at_a_time(small, same, resident, monke
     assert windows == resident[2]
 
 
+@pytest.mark.slow
 def test_what_is_traced_ahead_has_the_examples_dtypes_and_is_not_traced_again(small):
     """With as many steps a dispatch where nothing is said."""
     seen = []
@@ -75,6 +76,7 @@ def test_it_goes_on_at_any_step(small, same, resident):
     assert sum(source.rows) == 17 * 16 + 1  # and one example, for its shape
 
 
+@pytest.mark.slow
 def test_on_a_mesh_as_well(small, resident):
     mesh = train.make_mesh("data=4,fsdp=2")
     state, losses, _ = end(small, train.sharded(small.step, mesh), OnHost(small.source))

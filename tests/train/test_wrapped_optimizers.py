@@ -44,6 +44,7 @@ def run(experiment_, tmp_path):
     return experiment.run(experiment_, folder, Nobody()), folder.metrics()
 
 
+@pytest.mark.slow
 def test_a_bad_batch_is_skipped_whole_and_the_run_goes_on(small, tmp_path):
     """Batch statistics too: nothing of it is left, and the log counts it."""
     optimizer = optim.skip_nonfinite(small.optimizer, limit=5)
@@ -67,6 +68,7 @@ def test_without_skipping_the_first_bad_batch_stops_it(small, tmp_path):
     assert (outcome.status, outcome.step) == ("diverged", 1)
 
 
+@pytest.mark.slow
 def test_norms_are_in_the_log(small, tmp_path):
     optimizer = optim.monitor(small.optimizer, groups={"head": "head/.*"})
     _, rows = run(built(small, optimizer, small.source), tmp_path)
@@ -96,6 +98,7 @@ def test_micro_batches_make_the_steps_of_big_ones(x64):
         np.testing.assert_allclose(a, b, rtol=1e-12)
 
 
+@pytest.mark.slow
 def test_a_run_in_bfloat16_with_a_master_copy_learns_as_float32_does(small):
     optimizer = optim.mixed_precision(small.optimizer, params=jnp.bfloat16, key=jax.random.key(1))
 
@@ -114,6 +117,7 @@ def test_a_run_in_bfloat16_with_a_master_copy_learns_as_float32_does(small):
     assert seen[0][-1] < 0.9 * seen[0][0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("wrap", ["accumulate", "skip_nonfinite", "monitor", "groups"])
 def test_a_wrapped_optimizer_survives_a_checkpoint(small, wrap, tmp_path, same):
     """The state comes back as it was: resumed, the run ends bit for bit as the one that was left alone."""

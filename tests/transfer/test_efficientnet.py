@@ -18,6 +18,7 @@ def published():
     return transfer.load(LITE.source)
 
 
+@pytest.mark.slow
 def test_every_stage_gives_what_pytorch_gives(published):
     names = ("ramp", "chelsea_crop", "astronaut")
     images = np.concatenate([efficientnet_inputs(name) for name in names])

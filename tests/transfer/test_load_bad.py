@@ -207,6 +207,7 @@ def test_a_part_of_a_storage_as_old_files_have_it(tmp_path):
         load(path)
 
 
+@pytest.mark.slow
 def test_few_bytes_that_describe_much(refused):
     doubled, itself, wide = {}, {}, {"a" * 10_000: {i: {} for i in range(1000)}}
     for _ in range(60):
@@ -237,6 +238,7 @@ def test_files_of_other_things_in_pytorch_s_format(refused):
     refused(zipped({"a/data.pkl": pickle.dumps({}, 2), "a/byteorder": b"big"}), "big-endian")
 
 
+@pytest.mark.slow
 def test_archives_that_are_damaged_or_malicious(refused):
     whole = (DATA / "training.zip.pth").read_bytes()
     refused(whole[: len(whole) // 2], "cut off or damaged")

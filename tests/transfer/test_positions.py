@@ -47,6 +47,7 @@ def test_what_are_no_positions_is_refused(params, grid, at, message):
         resize_position_embedding(params, grid, at)
 
 
+@pytest.mark.slow
 def test_a_transformer_takes_images_of_another_size_with_positions_of_their_grid(key):
     model = models.from_nnx(lambda rngs: vit(16, 2, 3, size=32, rngs=rngs))
     variables, large = jax.jit(model.init)(key, None), jnp.zeros((2, 48, 32, 3))

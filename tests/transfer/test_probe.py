@@ -24,6 +24,7 @@ def computed(monkeypatch):
     return calls
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("at", ["stem", "blocks/2", "neck", "pool"])
 def test_features_are_what_a_stage_gives_whatever_the_batch(at):
     model, variables = tiny.pretrained()
@@ -74,6 +75,7 @@ def test_what_features_hang_on_makes_another_file_and_nothing_else_does(monkeypa
     assert get(headed, relabelled) == 7
 
 
+@pytest.mark.slow
 def test_another_process_finds_them(tmp_path):
     code = (
         "import sys; sys.path.insert(0, 'tests'); import tiny_network as tiny; from lec7 import transfer;"
@@ -103,6 +105,7 @@ def examples(n=150, features=6, classes=3, seed=0):
     return x, np.argmax((x / x.std(0)) @ truth + rng.gumbel(size=(n, classes)), 1).astype(np.int32)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rate", [1e-3, 1e-1])
 def test_one_rate_is_scikit_learns_logistic_regression(rate):
     x, y = examples()
@@ -114,6 +117,7 @@ def test_one_rate_is_scikit_learns_logistic_regression(rate):
     np.testing.assert_allclose(ours, theirs, atol=5e-4)
 
 
+@pytest.mark.slow
 def test_the_likeliest_on_validation_data_is_chosen():
     x, y = examples(300)
     x = np.concatenate([x, np.random.default_rng(5).normal(size=(300, 40)).astype(np.float32)], 1)
@@ -125,6 +129,7 @@ def test_the_likeliest_on_validation_data_is_chosen():
     assert str(linear).count("chosen") == 1
 
 
+@pytest.mark.slow
 def test_where_none_are_given_a_fifth_chooses_and_all_are_learned_from():
     x, y = examples(300)
     linear = transfer.solve(x, y, 3)
@@ -140,6 +145,7 @@ def test_a_feature_that_never_changes_has_no_weight():
     assert np.isfinite(linear.bias).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("at", ["pool", "blocks/1", "stem"])
 def test_the_probed_network_says_what_the_linear_classifier_says(at, tmp_path):
     model, variables = tiny.pretrained()
@@ -167,6 +173,7 @@ def test_preprocessing_belongs_to_the_features():
     assert not np.allclose(transfer.features(model, variables, gray, inputs=lambda batch: other(batch["image"])), found)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "told"),
     [

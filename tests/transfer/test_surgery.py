@@ -24,6 +24,7 @@ def untouched():
     assert jax.tree.all(jax.tree.map(np.array_equal, before, variables))
 
 
+@pytest.mark.slow
 def test_a_new_head_gives_each_class_the_same_chance():
     model, variables = transfer.replace_head(jax.random.key(0), *tiny.pretrained(), 10)
     found = losses.cross_entropy(logits(model, variables, tiny.images(6)), {"label": jnp.arange(6)})

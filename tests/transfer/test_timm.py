@@ -16,6 +16,7 @@ GOLDENS = np.load(DATA / "timm.npz")
 CONFIGS = json.loads((DATA / "timm_configs.json").read_text())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", TIMMS)
 def test_every_stage_gives_what_timms_gives(family):
     features = every_stage(family, weights(family), images(family))
