@@ -3,6 +3,7 @@
 import dataclasses
 from pathlib import Path
 
+import as_users
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -34,11 +35,18 @@ def lanes_and_single_runs(steps, grid):
             yield np.asarray(lane)[i], np.asarray(leaf)
 
 
+def compare_lanes_and_single_runs(*seeds):
+    """Prints how many leaves agree bit for bit."""
+    pairs = list(lanes_and_single_runs(300, {**FLOATS, "seed": list(map(int, seeds))}))
+    for lane, single in pairs:
+        np.testing.assert_array_equal(lane, single)
+    print(len(pairs))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("seeds", [[0, 0, 0], [0, 1, 2]], ids=str)
 def test_lanes_over_floats_and_seeds_are_single_runs_bit_for_bit(seeds):
-    for lane, single in lanes_and_single_runs(300, {**FLOATS, "seed": seeds}):
-        np.testing.assert_array_equal(lane, single)
+    assert int(as_users.printed(compare_lanes_and_single_runs, *seeds)) > 3
 
 
 @pytest.mark.slow

@@ -57,7 +57,7 @@ def test_two_processes_find_what_one_does(tmp_path):
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
     environment = os.environ | {
-        "PYTHONPATH": f"{HERE}:{HERE.parents[1]}",
+        "PYTHONPATH": f"{HERE}:{HERE.parent}:{HERE.parents[1]}",
         "XLA_FLAGS": "--xla_force_host_platform_device_count=2",
         "JAX_PLATFORMS": "cpu",
     }
