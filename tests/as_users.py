@@ -8,6 +8,11 @@ from pathlib import Path
 OURS = {"XLA_FLAGS", "JAX_DISABLE_MOST_OPTIMIZATIONS"}
 
 
+def environment():
+    """That of this process without what tests have put in."""
+    return {name: value for name, value in os.environ.items() if name not in OURS}
+
+
 def printed(function, *arguments):
     """What a function of a test file prints in a process of its own.
 
@@ -17,10 +22,9 @@ def printed(function, *arguments):
     """
     file = Path(function.__code__.co_filename)
     program = f"import sys, {file.stem}; {file.stem}.{function.__name__}(*sys.argv[1:])"
-    environment = {name: value for name, value in os.environ.items() if name not in OURS}
     done = subprocess.run(
         [sys.executable, "-c", program, *map(str, arguments)],
-        env=environment | {"PYTHONPATH": os.pathsep.join(map(str, (file.parent, Path(__file__).parent)))},
+        env=environment() | {"PYTHONPATH": os.pathsep.join(map(str, (file.parent, Path(__file__).parent)))},
         capture_output=True,
         text=True,
         timeout=240,

@@ -1,11 +1,11 @@
 """The experiments of the lecture: each runs in small, and the index is what they found."""
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
 
+import as_users
 import claims
 import numpy as np
 import pytest
@@ -38,9 +38,7 @@ def test_an_experiment_runs_in_small(name, tmp_path):
         pytest.skip("needs Debian's dataset-fashion-mnist")
     words = [sys.executable, ROOT / "experiments" / f"{name}.py", "--quick", "--results", tmp_path / "found.json"]
     # Of the eight devices that tests have, each would get a program of its own; and convolutions take their time.
-    ours = {"XLA_FLAGS", "JAX_DISABLE_MOST_OPTIMIZATIONS"}
-    environment = {name: value for name, value in os.environ.items() if name not in ours}
-    done = subprocess.run(words, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=900)
+    done = subprocess.run(words, cwd=tmp_path, env=as_users.environment(), capture_output=True, text=True, timeout=900)
     assert done.returncode == 0, done.stderr
     found = json.loads((tmp_path / "found.json").read_text())
     assert found["quick"]

@@ -10,8 +10,7 @@ from random_weights import DATA, figures, images, weights
 
 from lec7.transfer import FAMILIES
 
-SLOW = ("resnet34", "resnet50", "vit-small", "vit-base")
-TIMMS = [pytest.param(name, marks=pytest.mark.slow if name in SLOW else ()) for name in FAMILIES if "-lite" not in name]
+TIMMS = [name for name in FAMILIES if "-lite" not in name]
 GOLDENS = np.load(DATA / "timm.npz")
 CONFIGS = json.loads((DATA / "timm_configs.json").read_text())
 
